@@ -1,0 +1,173 @@
+"""Frozen data that flows through IWP. Knows nothing about models, files or pages."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Literal
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
+    from torch import Tensor
+
+Side = Literal["baseline", "pruned"]
+FinishReason = Literal["eos", "length", "stopped", "deadline"]
+
+
+# --- what a person gives -----------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Media:
+    """What the model looks at, decoded: upright RGB pictures of one size.
+
+    A still picture has one frame at time 0.0.
+    """
+
+    frames: tuple[Image, ...]
+    times: tuple[float, ...] = (0.0,)
+    kind: Literal["image", "video"] = "image"
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """(width, height) in pixels."""
+        return self.frames[0].size
+
+
+# --- where visual tokens lie on the picture ----------------------------------------------
+
+
+@dataclass(frozen=True)
+class Block:
+    """A uniform piece of a token grid: rows r0..r1-1 and columns c0..c1-1 cover the
+    pixel rectangle (x0, y0)-(x1, y1) of the picture evenly."""
+
+    r0: int
+    r1: int
+    c0: int
+    c1: int
+    x0: float
+    y0: float
+    x1: float
+    y1: float
+
+
+@dataclass(frozen=True)
+class TokenGrid:
+    """One rectangular grid of visual tokens on one frame.
+
+    Token (r, c) is visual token number `offset + r * stride + c`. Where `newline` is true every
+    row is followed by one row-end token, number `offset + r * stride + cols`.
+    """
+
+    id: str
+    label: str
+    rows: int
+    cols: int
+    offset: int
+    blocks: tuple[Block, ...]
+    newline: bool = False
+    frame: int = 0
+
+    @property
+    def stride(self) -> int:
+        """Visual tokens per grid row, the row-end token included."""
+        return self.cols + int(self.newline)
+
+
+@dataclass(frozen=True)
+class VisualLayout:
+    """Every visual token of a prompt, in prompt order, and the pixels it came from."""
+
+    n: int
+    width: int
+    height: int
+    grids: tuple[TokenGrid, ...]
+
+
+# --- what a cut did ----------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Cut:
+    """One removal of visual tokens.
+
+    Attributes:
+        layer: the decoder layer whose input was shortened.
+        kept: (m,) ascending numbers of the ORIGINAL visual tokens that remain, int64 on CPU.
+        scores: (n,) float32 importance before the redundancy penalty, or None.
+        seconds: time spent on scoring and selecting, synchronised.
+    """
+
+    layer: int
+    kept: Tensor
+    scores: Tensor | None = None
+    seconds: float = 0.0
+
+
+@dataclass
+class Trace:
+    """What `iwp.prune` recorded, one entry per prompt, appended while the model runs."""
+
+    n_visual: list[int] = field(default_factory=list)
+    cuts: list[Cut] = field(default_factory=list)
+
+
+# --- what a run gives --------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Ranking:
+    """The order in which a method would keep the visual tokens of one prompt.
+
+    Attributes:
+        ranks: (n,) int64; a budget b keeps exactly the tokens with `rank < keep_count(n, b)`.
+        scores: (n,) float32 importance before the redundancy penalty.
+    """
+
+    ranks: Tensor
+    scores: Tensor
+
+
+@dataclass(frozen=True)
+class Timing:
+    """Seconds, synchronised with the device; `first_token_s` counts from the start of encoding.
+
+    `total_s` = encode + prefill + decode; `prefill_s` includes `selection_s`.
+    """
+
+    encode_s: float
+    selection_s: float
+    prefill_s: float
+    first_token_s: float
+    per_token_s: float
+    total_s: float
+
+
+@dataclass(frozen=True)
+class Answer:
+    """One side of a comparison."""
+
+    answer: str
+    n_tokens: int
+    visual_tokens: int
+    timing: Timing
+    kv_bytes: int
+    peak_bytes: int | None
+    finish: FinishReason
+
+
+@dataclass(frozen=True)
+class RunResult:
+    """Both sides of a comparison and the ranking that connects them."""
+
+    baseline: Answer
+    pruned: Answer
+    n_visual: int
+    budget: float
+    kept: tuple[int, ...]
+    ranks: tuple[int, ...]
+    layout: VisualLayout
+    method: str
+    model: str
+    device: str
+    attention: str
