@@ -9,6 +9,8 @@ if TYPE_CHECKING:
     from PIL.Image import Image
     from torch import Tensor
 
+    from iwp.session import Session
+
 Side = Literal["baseline", "pruned"]
 FinishReason = Literal["eos", "length", "stopped", "deadline"]
 
@@ -145,7 +147,17 @@ class Timing:
 
 @dataclass(frozen=True)
 class Answer:
-    """One side of a comparison."""
+    """One side of a comparison.
+
+    Attributes:
+        answer: the generated text.
+        n_tokens: generated tokens, the end-of-answer token not counted.
+        visual_tokens: visual tokens that every layer after the cut saw.
+        timing: seconds, part by part.
+        kv_bytes: bytes of keys and values held after prefill, all layers together.
+        peak_bytes: highest device memory while this side ran; None where there is no device.
+        finish: why the answer ended.
+    """
 
     answer: str
     n_tokens: int
@@ -171,3 +183,56 @@ class RunResult:
     model: str
     device: str
     attention: str
+
+
+# --- what a run says while it works ------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Stage:
+    """The run went on to its next piece of work; `waiting` means another run has the device."""
+
+    name: Literal["waiting", "encoding", "ranking", "baseline", "pruned"]
+
+
+@dataclass(frozen=True)
+class Ranked:
+    """The picture is encoded and its tokens are ranked: the overlay can be drawn.
+
+    `session` already serves `Engine.repruned`.
+    """
+
+    session: Session
+    layout: VisualLayout
+    ranking: Ranking
+
+
+@dataclass(frozen=True)
+class Text:
+    """The answer of one side so far (the whole text, not the last piece)."""
+
+    side: Side
+    text: str
+
+
+@dataclass(frozen=True)
+class SideDone:
+    """One side is finished, or was ended by `stop()` or the deadline (see `answer.finish`).
+
+    `session` holds the baseline answer as soon as there is one.
+    """
+
+    side: Side
+    answer: Answer
+    session: Session
+
+
+@dataclass(frozen=True)
+class Done:
+    """Both sides are there. The last event of a run that nobody stopped."""
+
+    result: RunResult
+    session: Session
+
+
+Event = Stage | Ranked | Text | SideDone | Done

@@ -1,0 +1,38 @@
+"""What is kept of a picture and its question so that another budget can be answered quickly."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from iwp.adapters.base import Prepared
+    from iwp.pruners.base import Pruner
+    from iwp.types import Answer, Ranking
+
+
+@dataclass(frozen=True)
+class Session:
+    """One encoded picture and question. Opaque to callers: hand it to `Engine.repruned`.
+
+    All tensors are on the CPU, so a session can be pickled and outlives a device call.
+
+    Attributes:
+        prepared: the tokenised prompt and the picture as the vision tower wants it.
+        features: (n, D) encoded visual tokens in prompt order.
+        encode_s: seconds that encoding took.
+        ranking: order in which `method` keeps the tokens.
+        method: the pruner; its budget is the one that was asked for first.
+        max_new_tokens: limit of each answer.
+        baseline: the answer with every visual token, once there is one.
+    """
+
+    prepared: Prepared
+    features: Tensor
+    encode_s: float
+    ranking: Ranking
+    method: Pruner
+    max_new_tokens: int
+    baseline: Answer | None = None

@@ -1,0 +1,81 @@
+"""What an operator can set, and the only place where the environment is read."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from iwp.errors import IWPError
+
+_PREFIX = "IWP_"
+
+
+@dataclass(frozen=True)
+class Settings:
+    """Each field can be set with an environment variable: `IWP_` and its name in capitals.
+
+    The address of the page is not here: Gradio reads `GRADIO_SERVER_NAME` and
+    `GRADIO_SERVER_PORT` itself.
+
+    Attributes:
+        model: "demo", a local folder or a Hub id.
+        device: such as "cpu" or "cuda:0"; empty for the best one.
+        dtype: "float32", "bfloat16" or "float16"; empty for what suits the device.
+        max_new_tokens: longest answer.
+        deadline_s: longest time that one comparison may hold the device.
+        max_pixels: largest picture that is accepted.
+        threads: CPU threads of a run. 0 chooses: one for small models, whose steps are so short
+            that threads spend their time waiting for each other, and torch's default for the rest.
+    """
+
+    model: str = "demo"
+    device: str = ""
+    dtype: str = ""
+    max_new_tokens: int = 64
+    deadline_s: float = 300.0
+    max_pixels: int = 40_000_000
+    threads: int = 0
+
+    def __post_init__(self) -> None:
+        for name, lowest in (("max_new_tokens", 1), ("max_pixels", 1), ("threads", 0)):
+            if getattr(self, name) < lowest:
+                raise IWPError(f"{_PREFIX}{name.upper()} must be at least {lowest}.")
+        if not self.deadline_s > 0:  # also refuses NaN
+            raise IWPError(f"{_PREFIX}DEADLINE_S must be more than 0 seconds.")
+        if self.dtype not in ("", "float32", "bfloat16", "float16"):
+            raise IWPError(f"{_PREFIX}DTYPE must be float32, bfloat16 or float16.")
+
+    @classmethod
+    def from_env(cls, environ: Mapping[str, str] | None = None) -> Settings:
+        """Settings from environment variables; what is unset keeps its default.
+
+        Raises:
+            IWPError: a value cannot be used.
+        """
+        source = os.environ if environ is None else environ
+        return cls(
+            model=source.get("IWP_MODEL") or cls.model,
+            device=source.get("IWP_DEVICE", cls.device),
+            dtype=source.get("IWP_DTYPE", cls.dtype),
+            max_new_tokens=_whole(source, "IWP_MAX_NEW_TOKENS", cls.max_new_tokens),
+            deadline_s=_number(source, "IWP_DEADLINE_S", cls.deadline_s),
+            max_pixels=_whole(source, "IWP_MAX_PIXELS", cls.max_pixels),
+            threads=_whole(source, "IWP_THREADS", cls.threads),
+        )
+
+
+def _whole(source: Mapping[str, str], name: str, default: int) -> int:
+    text = source.get(name, "").strip()
+    try:
+        return int(text) if text else default
+    except ValueError:
+        raise IWPError(f"{name} must be a whole number, not {text!r}.") from None
+
+
+def _number(source: Mapping[str, str], name: str, default: float) -> float:
+    text = source.get(name, "").strip()
+    try:
+        return float(text) if text else default
+    except ValueError:
+        raise IWPError(f"{name} must be a number, not {text!r}.") from None
