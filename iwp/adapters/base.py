@@ -1,0 +1,123 @@
+"""What differs between model families, as one interface: prompt, encoding, stop tokens, layers."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, ClassVar
+
+import torch
+from torch import Tensor, nn
+
+from iwp.types import Media, VisualLayout
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """One prompt, ready for the vision tower and the decoder. All tensors are on the CPU.
+
+    Attributes:
+        input_ids: (1, S) int64 prompt, one placeholder id per visual token.
+        visual: (n,) int64 ascending positions of the visual tokens in the prompt.
+        layout: where each of the n visual tokens lies on the picture.
+        vision: the tensors that the vision tower reads, by the model's own argument names.
+    """
+
+    input_ids: Tensor
+    visual: Tensor
+    layout: VisualLayout
+    vision: Mapping[str, Tensor]
+
+
+class Adapter(ABC):
+    """A model family. Holds a loaded model and its processor and changes neither.
+
+    Only one prompt at a time is handled: every tensor has batch size 1.
+    """
+
+    model_type: ClassVar[str]
+    """The `config.model_type` that this family is registered under."""
+
+    def __init__(self, model: Any, processor: Any) -> None:  # noqa: ANN401  (transformers is untyped)
+        self.model = model
+        self.processor = processor
+
+    @property
+    @abstractmethod
+    def decoder_layers(self) -> nn.ModuleList:
+        """The text decoder's layers, first to last."""
+
+    @property
+    def device(self) -> torch.device:
+        """Where the word embeddings live, and so where inputs of the decoder belong."""
+        weight: Tensor = self.model.get_input_embeddings().weight
+        return weight.device
+
+    @property
+    def stop_ids(self) -> frozenset[int]:
+        """Token ids that end an answer, as stock `generate()` takes them."""
+        stop = self.model.generation_config.eos_token_id
+        if stop is None:
+            stop = self.processor.tokenizer.eos_token_id
+        if stop is None:
+            return frozenset()
+        return frozenset([stop] if isinstance(stop, int) else stop)
+
+    @abstractmethod
+    def layout(self, width: int, height: int) -> VisualLayout:
+        """Where the visual tokens of a picture of this size lie. Sizes in pixels."""
+
+    @abstractmethod
+    def prepare(self, media: Media, question: str) -> Prepared:
+        """Build the prompt of the model's own chat template, and the vision tower's input.
+
+        The question is plain text to the model whatever it contains: a special token typed
+        by a person is spelled out, never obeyed. `iwp.question.clean` has been applied to it.
+
+        Raises:
+            InputError: the model cannot read this kind of media.
+        """
+
+    @abstractmethod
+    def encode(self, prepared: Prepared) -> Tensor:
+        """Run vision tower, projector and packing.
+
+        Returns:
+            (n, D) features on the model's device, in prompt order, row-end tokens included.
+        """
+
+    def embed(self, prepared: Prepared, features: Tensor) -> Tensor:
+        """Put the features (n, D) in their places among the word embeddings: (1, S, D)."""
+        words: Tensor = self.model.get_input_embeddings()(prepared.input_ids.to(self.device))
+        embeds = words.detach().clone()
+        embeds[0, prepared.visual.to(embeds.device)] = features.to(embeds)
+        return embeds
+
+    def decode_text(self, ids: Iterable[int]) -> str:
+        """The answer's text, special tokens left out."""
+        text: str = self.processor.tokenizer.decode(list(ids), skip_special_tokens=True)
+        return text.strip()
+
+
+@dataclass(frozen=True)
+class VLM:
+    """A loaded vision-language model and everything needed to ask it something.
+
+    Attributes:
+        model: the transformers model, in eval mode, unchanged.
+        processor: its processor.
+        adapter: its model family.
+        name: the id or folder name it was loaded from, for display.
+        device: where it runs.
+        attention: the attention kernel it runs with, such as "sdpa".
+        pruner: IWP settings recommended for this model, e.g. {"layer": 4}; empty = the paper's.
+    """
+
+    model: Any
+    processor: Any
+    adapter: Adapter
+    name: str
+    device: torch.device
+    attention: str
+    pruner: Mapping[str, Any] = field(default_factory=dict)
