@@ -1,0 +1,79 @@
+"""Seconds, bytes and threads of a run: synchronised with the device, one thing at a time."""
+
+from __future__ import annotations
+
+import time
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+import torch
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from torch import nn
+
+_SMALL_MODEL = 50_000_000  # parameters
+
+
+def synchronise(device: torch.device) -> None:
+    """Waits until the device has done everything that was handed to it."""
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
+    elif device.type == "mps":
+        torch.mps.synchronize()
+
+
+class Stopwatch:
+    """Time since it was made. Reading it synchronises with the device first."""
+
+    def __init__(self, device: torch.device) -> None:
+        self._device = device
+        synchronise(device)
+        self._start = time.perf_counter()
+
+    def seconds(self) -> float:
+        """Seconds from making the stopwatch until the device is idle."""
+        synchronise(self._device)
+        return time.perf_counter() - self._start
+
+
+def kv_bytes(cache: Any) -> int:
+    """Bytes of all key and value tensors in a transformers cache, as they are allocated."""
+    tensors = [(layer.keys, layer.values) for layer in cache.layers if layer.is_initialized]
+    return sum(t.untyped_storage().nbytes() for pair in tensors for t in pair)
+
+
+def reset_peak(device: torch.device) -> None:
+    """Starts a new measurement of the device's peak memory."""
+    if device.type == "cuda":
+        torch.cuda.reset_peak_memory_stats(device)
+
+
+def peak_bytes(device: torch.device) -> int | None:
+    """Most bytes in use on the device since `reset_peak`; None where nothing counts them."""
+    return torch.cuda.max_memory_allocated(device) if device.type == "cuda" else None
+
+
+def cpu_threads(model: nn.Module, device: torch.device, wanted: int = 0) -> int:
+    """CPU threads for a run: `wanted`, or when that is 0 what suits the model.
+
+    A small model's steps are so short that threads spend them waiting for each other, badly so
+    on a machine that has other work to do; it gets one. Everything else keeps torch's number.
+    """
+    if wanted:
+        return wanted
+    if device.type == "cpu" and sum(p.numel() for p in model.parameters()) < _SMALL_MODEL:
+        return 1
+    return torch.get_num_threads()
+
+
+@contextmanager
+def threads(count: int) -> Iterator[None]:
+    """Computes with `count` CPU threads inside the block. The number is torch's own, per thread."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(count)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
