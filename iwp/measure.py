@@ -39,9 +39,9 @@ class Stopwatch:
 
 
 def kv_bytes(cache: Any) -> int:
-    """Bytes of all key and value tensors in a transformers cache, as they are allocated."""
-    tensors = [(layer.keys, layer.values) for layer in cache.layers if layer.is_initialized]
-    return sum(t.untyped_storage().nbytes() for pair in tensors for t in pair)
+    """Bytes of all key and value tensors in a transformers cache."""
+    layers = [layer for layer in cache.layers if layer.is_initialized]
+    return sum(int(layer.keys.nbytes) + int(layer.values.nbytes) for layer in layers)
 
 
 def reset_peak(device: torch.device) -> None:

@@ -1,0 +1,162 @@
+"""The command line: `python -m iwp run | rank | eval scenes | train-demo-model`."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any, NoReturn
+
+from iwp.errors import IWPError
+from iwp.settings import Settings
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from iwp.engine import Engine
+    from iwp.pruners.base import Pruner
+    from iwp.types import Media
+
+_BAD_INPUT = 2
+_INTERRUPTED = 130
+
+
+class _Parser(argparse.ArgumentParser):
+    def error(self, message: str) -> NoReturn:
+        self.exit(_BAD_INPUT, f"{message[0].upper()}{message[1:]} (see {self.prog} --help)\n")
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Runs one command and returns its exit code; 2 means that the input cannot be used."""
+    words = list(sys.argv[1:] if argv is None else argv)
+    try:
+        if words[:2] == ["eval", "scenes"]:
+            from iwp.scenes import exam
+
+            return int(exam.main(words[2:]) or 0)
+        if words[:1] == ["train-demo-model"]:
+            from iwp.scenes import train
+
+            return int(train.main(words[1:]) or 0)
+        options = _parser().parse_args(words)
+        return int(options.command(options))
+    except IWPError as error:
+        print(error, file=sys.stderr)
+        return _BAD_INPUT
+    except KeyboardInterrupt:
+        return _INTERRUPTED
+
+
+def parse_budget(text: str) -> float:
+    """The share of tokens to keep, given as a fraction (0.222) or in percent (22.2%).
+
+    Raises:
+        InputError: it is not a number, or not between 0 and 100 %.
+    """
+    from iwp.budget import check_budget
+    from iwp.errors import InputError
+
+    number = text.strip()
+    try:
+        value = float(number[:-1]) / 100 if number.endswith("%") else float(number)
+    except ValueError:
+        raise InputError(f"The budget must look like 0.222 or 22.2%, not {text!r}.") from None
+    return check_budget(value)
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = _Parser(prog="python -m iwp", description=sys.modules["iwp"].__doc__)
+    commands = parser.add_subparsers(required=True, metavar="command", parser_class=_Parser)
+    run = commands.add_parser("run", help="answer with every visual token and with the kept ones")
+    run.set_defaults(command=_run)
+    run.add_argument("--budget", default="0.222", help="share to keep: 0.222 or 22.2%%")
+    run.add_argument("--max-new-tokens", type=int, help="longest answer")
+    run.add_argument("--overlay", metavar="PNG", help="save the picture with the kept patches lit")
+    run.add_argument("--mode", default="mask", choices=("mask", "heat", "outline"))
+    rank = commands.add_parser("rank", help="list the visual tokens, most informative first")
+    rank.set_defaults(command=_rank)
+    rank.add_argument("--top", type=int, default=20, help="lines to print (default 20)")
+    for command in (run, rank):
+        command.add_argument("--image", required=True, metavar="FILE")
+        command.add_argument("--question", required=True)
+        command.add_argument("--model", help="demo, a local folder or a Hub id")
+        command.add_argument("--device", help="such as cpu or cuda:0")
+        command.add_argument("--method", default="iwp", help="a name from iwp.PRUNERS")
+        command.add_argument("--layer", type=int, help="decoder layer to cut before")
+        command.add_argument("--json", action="store_true", help="print one JSON object")
+    commands.add_parser("eval", help="eval scenes: the exam of the embedded model")
+    commands.add_parser("train-demo-model", help="train the embedded model from scratch")
+    return parser
+
+
+def _run(options: argparse.Namespace) -> int:
+    from iwp import report
+    from iwp.overlay import render
+
+    budget = parse_budget(options.budget)
+    media, engine, method = _start(options, budget)
+    run = engine.compare(
+        media, options.question, budget, method=method, max_new_tokens=options.max_new_tokens
+    )
+    try:
+        result = run.result()
+    finally:
+        run.stop()
+    if options.overlay:
+        picture = render(media, result.layout, result.ranks, len(result.kept), mode=options.mode)
+        _save(picture, options.overlay)
+    print(_dump(report.to_json(result)) if options.json else report.table(result))
+    return 0
+
+
+def _rank(options: argparse.Namespace) -> int:
+    media, engine, method = _start(options, 1.0)
+    ranked = engine.rank(media, options.question, method=method)
+    order = ranked.ranking.ranks.argsort().tolist()
+    if options.json:
+        content = {
+            "n_visual": ranked.layout.n,
+            "ranks": ranked.ranking.ranks.tolist(),
+            "scores": ranked.ranking.scores.tolist(),
+            "method": str(method),
+            "model": engine.vlm.name,
+            "device": str(engine.vlm.device),
+        }
+        print(_dump(content))
+        return 0
+    print(f"{ranked.layout.n} visual tokens, the first ones to keep:")
+    for place, token in enumerate(order[: options.top]):
+        print(f"{place:>6}  token {token:>6}  score {float(ranked.ranking.scores[token]):.4f}")
+    return 0
+
+
+def _start(options: argparse.Namespace, budget: float) -> tuple[Media, Engine, Pruner]:
+    # What a person gave is checked before the model is loaded: mistakes are answered at once.
+    from iwp.media import open_picture
+
+    settings = Settings.from_env()
+    settings = replace(
+        settings, model=options.model or settings.model, device=options.device or settings.device
+    )
+    media = open_picture(options.image, max_pixels=settings.max_pixels)
+
+    from iwp.engine import Engine, choose_method
+
+    engine = Engine.load(settings)
+    return media, engine, choose_method(engine.vlm, budget, options.method, options.layer)
+
+
+def _save(picture: Any, path: str) -> None:
+    try:
+        picture.save(path)
+    except (OSError, ValueError) as error:
+        raise IWPError(f"The overlay cannot be saved as {path}: {error}.") from None
+
+
+def _dump(content: dict[str, Any]) -> str:
+    return json.dumps(content, allow_nan=False, ensure_ascii=False)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,95 @@
+"""A result as JSON and as the rows of a table."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from iwp.types import Answer, RunResult, Side
+
+
+def to_json(result: RunResult) -> dict[str, Any]:
+    """The object that `--json` prints and the page's `/compare` returns.
+
+    Only JSON's own types; a number that is not finite becomes null. Times are in seconds and
+    memory in bytes.
+    """
+    fields = asdict(result)
+    del fields["layout"]
+    plain: dict[str, Any] = _plain(fields)
+    return plain
+
+
+def to_dict(answer: Answer) -> dict[str, Any]:
+    """One side of `to_json`."""
+    plain: dict[str, Any] = _plain(asdict(answer))
+    return plain
+
+
+def rows(result: RunResult) -> list[tuple[str, str, str]]:
+    """(label, baseline, pruned) for every figure that was measured, in words for people."""
+    sides: tuple[Side, Side] = ("baseline", "pruned")
+    columns = [figures(getattr(result, side), result.n_visual) for side in sides]
+    return [
+        (label, left, right)
+        for (label, left), (_, right) in zip(*columns, strict=True)
+        if (left, right) != ("-", "-")
+    ]
+
+
+def figures(answer: Answer, n_visual: int) -> list[tuple[str, str]]:
+    """(label, value) of one side; "-" stands for what does not apply to it."""
+    timing = answer.timing
+    return [
+        ("Visual tokens", f"{answer.visual_tokens:,} of {n_visual:,}"),
+        ("Picture encoding", seconds(timing.encode_s)),
+        ("Token selection", seconds(timing.selection_s) if timing.selection_s else "-"),
+        ("Prefill", seconds(timing.prefill_s)),
+        ("First token after", seconds(timing.first_token_s)),
+        ("Each further token", seconds(timing.per_token_s) if timing.per_token_s else "-"),
+        ("Total", seconds(timing.total_s)),
+        ("KV cache", megabytes(answer.kv_bytes)),
+        ("Peak device memory", "-" if answer.peak_bytes is None else megabytes(answer.peak_bytes)),
+    ]
+
+
+def seconds(value: float) -> str:
+    """A duration for people: milliseconds below one second."""
+    return f"{value:.2f} s" if value >= 1 else f"{value * 1000:.1f} ms"
+
+
+def megabytes(value: int) -> str:
+    """Bytes for people, in units of 10^6."""
+    return f"{value / 1e6:,.2f} MB" if value < 1e8 else f"{value / 1e6:,.0f} MB"
+
+
+def table(result: RunResult) -> str:
+    """`rows` as aligned text, with the answers on top."""
+    head = [("", "every visual token", "kept tokens only"), *rows(result)]
+    widths = [max(len(row[i]) for row in head) for i in range(3)]
+    lines = [
+        "  ".join((row[0].ljust(widths[0]), row[1].rjust(widths[1]), row[2].rjust(widths[2])))
+        for row in head
+    ]
+    return "\n".join(
+        [
+            f"Every visual token: {result.baseline.answer}",
+            f"Kept tokens only:   {result.pruned.answer}",
+            "",
+            *lines,
+            "",
+            f"{result.model} on {result.device}, {result.attention} attention, {result.method}",
+        ]
+    )
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {str(key): _plain(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(item) for item in value]
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
+    return value
