@@ -1,0 +1,35 @@
+"""How many visual tokens a budget keeps. The one definition of it."""
+
+from __future__ import annotations
+
+import math
+
+from iwp.errors import InputError
+
+
+def keep_count(n: int, budget: float) -> int:
+    """Tokens to keep out of `n`: `budget * n` rounded half up, at least 1, at most `n`.
+
+    Args:
+        n: number of visual tokens.
+        budget: the fraction to keep, 0 < budget <= 1.
+    """
+    return min(n, max(1, math.floor(budget * n + 0.5)))
+
+
+def check_budget(budget: float) -> float:
+    """The budget as a float, when it is one.
+
+    Raises:
+        InputError: it is no number, not above 0, or above 1.
+    """
+    try:
+        fraction = float(budget)
+    except (TypeError, ValueError):
+        fraction = math.nan
+    if not 0.0 < fraction <= 1.0:
+        raise InputError(
+            f"Keep between 1 token and 100 % of the visual tokens: the budget is a fraction "
+            f"above 0 and at most 1, not {budget!r}."
+        )
+    return fraction

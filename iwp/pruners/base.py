@@ -1,0 +1,123 @@
+"""What a pruning method is asked (Pruner) and what it may look at (LayerView)."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, ClassVar
+
+import torch
+
+from iwp.budget import check_budget
+from iwp.errors import InputError
+from iwp.types import Ranking
+
+if TYPE_CHECKING:
+    from torch import Tensor, nn
+
+
+@dataclass(frozen=True)
+class LayerView:
+    """One decoder layer and the prompt that is about to enter it; nothing is computed unasked.
+
+    Queries, keys and values are the layer's own projections of its normed input, for the rows
+    asked for only, and come in float32 whatever the model's dtype.
+
+    Attributes:
+        layer: the decoder layer (`input_layernorm`, `self_attn` with q, k and v projections).
+        hidden: (S, D) the layer's input, one row per prompt position.
+        cos: (S, r) rotary cosines of the rows, r <= head dim.
+        sin: (S, r) rotary sines.
+        visual: (n,) int64 ascending rows of the visual tokens.
+        text: (T,) int64 rows of the text that asks: the text after the last visual token, or
+            all text where nothing follows it.
+        prompt: (p,) int64 rows of all tokens, padding left out.
+    """
+
+    layer: nn.Module
+    hidden: Tensor
+    cos: Tensor
+    sin: Tensor
+    visual: Tensor
+    text: Tensor
+    prompt: Tensor
+
+    @property
+    def n(self) -> int:
+        """Number of visual tokens."""
+        return self.visual.shape[0]
+
+    @property
+    def visual_in_prompt(self) -> Tensor:
+        """(n,) int64 numbers of the visual tokens among the `prompt` rows."""
+        return torch.searchsorted(self.prompt, self.visual)
+
+    def queries(self, rows: Tensor) -> Tensor:
+        """(H, len(rows), d) queries before rotary."""
+        return self._project("q", rows)
+
+    def keys(self, rows: Tensor) -> Tensor:
+        """(Hkv, len(rows), d) keys before rotary."""
+        return self._project("k", rows)
+
+    def values(self, rows: Tensor) -> Tensor:
+        """(Hkv, len(rows), d) values."""
+        return self._project("v", rows)
+
+    def rotate(self, heads: Tensor, rows: Tensor) -> Tensor:
+        """Turn queries or keys (h, len(rows), d) to the positions of these rows."""
+        cos, sin = self.cos[rows].float(), self.sin[rows].float()
+        turned, plain = heads[..., : cos.shape[-1]], heads[..., cos.shape[-1] :]
+        first, second = turned.chunk(2, dim=-1)
+        turned = turned * cos + torch.cat((-second, first), dim=-1) * sin
+        return torch.cat((turned, plain), dim=-1)
+
+    @cached_property
+    def _normed(self) -> Tensor:
+        normed: Tensor = self.layer.input_layernorm(self.hidden)  # type: ignore[operator]
+        return normed
+
+    def _project(self, kind: str, rows: Tensor) -> Tensor:
+        attention: Any = self.layer.self_attn
+        projected = getattr(attention, f"{kind}_proj")(self._normed[rows])
+        heads = projected.view(rows.shape[0], -1, attention.head_dim)
+        norm = getattr(attention, f"{kind}_norm", None)
+        if norm is not None:
+            heads = norm(heads)
+        return heads.transpose(0, 1).float()
+
+
+@dataclass(frozen=True)
+class Pruner(ABC):
+    """A method that says which visual tokens of a prompt to keep. Immutable and stateless.
+
+    Attributes:
+        budget: the fraction of visual tokens to keep, 0 < budget <= 1.
+        layer: the cut comes before this decoder layer, counted from 0; 0 cuts what enters the
+            decoder, and the number of layers means no cut at all.
+    """
+
+    name: ClassVar[str]
+
+    budget: float = 0.222
+    layer: int = 4
+
+    def __post_init__(self) -> None:
+        check_budget(self.budget)
+        if self.layer < 0:
+            raise InputError(f"Cut before layer 0 or a later one, not before layer {self.layer}.")
+
+    @abstractmethod
+    def rank(self, view: LayerView) -> Ranking:
+        """Put all visual tokens in the order in which they would be kept, on the view's device."""
+
+    def select(self, view: LayerView, keep: int) -> tuple[Tensor, Tensor | None]:
+        """Choose `keep` visual tokens: exactly those that `rank` places before rank `keep`.
+
+        Returns:
+            (keep,) ascending int64 numbers of visual tokens, 0 .. n-1, and the (n,) float32
+            scores before the redundancy penalty, or None where the method has no scores.
+        """
+        ranking = self.rank(view)
+        return (ranking.ranks < keep).nonzero().flatten(), ranking.scores
