@@ -39,7 +39,7 @@ class Adapter(ABC):
     model_type: ClassVar[str]
     """The `config.model_type` that this family is registered under."""
 
-    def __init__(self, model: Any, processor: Any) -> None:  # noqa: ANN401  (transformers is untyped)
+    def __init__(self, model: Any, processor: Any) -> None:
         self.model = model
         self.processor = processor
 
