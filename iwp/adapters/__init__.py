@@ -1,0 +1,37 @@
+"""Model families, by `config.model_type`, and `load`, which picks one."""
+
+from __future__ import annotations
+
+from iwp.adapters.base import VLM, Adapter, Prepared
+from iwp.adapters.llava_onevision import LlavaOnevision
+from iwp.adapters.loading import DEMO, read_model
+
+__all__ = ["ADAPTERS", "DEMO", "VLM", "Adapter", "Prepared", "load"]
+
+ADAPTERS: dict[str, type[Adapter]] = {family.model_type: family for family in (LlavaOnevision,)}
+
+
+def load(
+    model_id: str = DEMO,
+    *,
+    device: str | None = None,
+    dtype: str | None = None,
+    attention: str | None = None,
+) -> VLM:
+    """Load a vision-language model with its processor; code from a checkpoint is never run.
+
+    Args:
+        model_id: "demo" for the small model that comes with IWP, a local folder, or a Hub id
+            such as "llava-hf/llava-onevision-qwen2-7b-ov-hf".
+        device: such as "cpu" or "cuda:0"; None or "" for a GPU if there is one.
+        dtype: "float32", "bfloat16" or "float16"; None or "" for bfloat16 on a GPU (float16 on
+            one without bfloat16) and float32 on a CPU.
+        attention: "sdpa", "eager" or "flash_attention_2"; None or "" for flash_attention_2 where
+            it is installed and the GPU supports it, else sdpa.
+
+    Raises:
+        ModelError: there is no such model, or it cannot be loaded or is not supported.
+    """
+    return read_model(
+        model_id, ADAPTERS, device=device or None, dtype=dtype or None, attention=attention or None
+    )
