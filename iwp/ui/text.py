@@ -1,0 +1,59 @@
+"""Every sentence of the page. Knows nothing about components or models."""
+
+from __future__ import annotations
+
+from typing import Final
+
+TITLE: Final = "IWP: one question, answered twice"
+LEAD: Final = (
+    "The same vision-language model answers your question with every visual token, and again "
+    "with only the tokens that IWP keeps. Move the budget to see which patches stay."
+)
+
+DEMO_MODEL: Final = (
+    "The model on this page is a small demo model trained from scratch on drawn scenes. It can "
+    "name colours, shapes, places, totals and short printed codes in pictures like the examples; "
+    "it cannot describe photographs, recognise real objects or chat."
+)
+OTHER_MODEL: Final = (
+    "Answers come from the model named above, unchanged; only the visual tokens differ between "
+    "the two sides."
+)
+
+PICTURE: Final = "Picture"
+QUESTION: Final = "Question"
+QUESTION_HINT: Final = "What do you want to know about the picture?"
+COMPARE: Final = "Compare"
+STOP: Final = "Stop"
+EXAMPLES: Final = "Try one of these"
+BASELINE: Final = "Every visual token"
+PRUNED: Final = "Only the kept tokens"
+ANSWER_HINT: Final = "The answer appears here."
+
+STARTING: Final = "Starting"
+STAGES: Final = {
+    "waiting": "Waiting for another run to finish",
+    "encoding": "Encoding the picture",
+    "ranking": "Ranking the visual tokens",
+    "baseline": "Answering with every visual token",
+    "pruned": "Answering with only the kept tokens",
+}
+DONE: Final = "Done. Move the budget to answer again with fewer or more tokens."
+STOPPED: Final = "Stopped."
+DEADLINE: Final = "Stopped at the time limit."
+
+FINISH: Final = {
+    "stopped": "stopped by you",
+    "deadline": "stopped at the time limit",
+    "length": "reached the answer's length limit",
+}
+TIMING_NOTE: Final = (
+    "Greedy decoding, one run after the other on a warmed-up device. The picture is encoded once "
+    "and its time counted on both sides; prefill includes the selection."
+)
+
+NO_PICTURE: Final = "Add a picture first: drop it, paste it or choose a file."
+NO_QUESTION: Final = "Ask a question about the picture."
+NOT_UPLOADED: Final = "Send the picture as an uploaded file, for example handle_file('picture.png')."
+RUN_ENDED_EARLY: Final = "The comparison was stopped before both answers were there."
+ERROR_TITLE: Final = "Cannot compare"

@@ -1,0 +1,100 @@
+"""What the server remembers of every open tab. Knows nothing about components."""
+
+from __future__ import annotations
+
+import threading
+from collections import OrderedDict
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from iwp.run import Run
+    from iwp.session import Session
+    from iwp.types import Answer, Media
+
+
+@dataclass(frozen=True)
+class Asked:
+    """One press of Compare: `run_id` is new each time, `picture` is the file the page shows."""
+
+    run_id: str
+    media: Media
+    question: str
+    budget: float
+    picture: str
+
+
+@dataclass
+class Visitor:
+    """One open tab. Events of the page change it while a run is going on.
+
+    Attributes:
+        asked: the last comparison that was asked for.
+        session: the encoded picture, once there is one; serves other budgets.
+        baseline: the answer with every visual token.
+        wanted: the newest budget, a fraction.
+        seq: number of the release that asked for `wanted`; late older releases are ignored.
+        answered: budget of the pruned answer on the page.
+        stopped: Stop was pressed after the last question or release.
+        run: the run that is going on.
+        idle: set while no run of this tab is going on.
+    """
+
+    asked: Asked | None = None
+    session: Session | None = None
+    baseline: Answer | None = None
+    wanted: float = 0.0
+    seq: int = 0
+    answered: float | None = None
+    stopped: bool = False
+    run: Run | None = None
+    idle: threading.Event = field(default_factory=threading.Event)
+
+    def ask(self, asked: Asked) -> None:
+        """Start from nothing with a new question."""
+        self.halt()
+        self.asked = asked
+        self.session = None
+        self.baseline = None
+        self.wanted = asked.budget
+        self.answered = None
+        self.stopped = False
+
+    def want(self, budget: float, seq: int) -> None:
+        """Note the newest budget. Releases may arrive out of order."""
+        if seq > self.seq:
+            self.seq, self.wanted, self.stopped = seq, budget, False
+
+    def halt(self) -> None:
+        """Stop what is running, and what waits to run. Returns at once."""
+        self.stopped = True
+        if self.run is not None:
+            self.run.stop()
+
+
+class Visitors:
+    """Open tabs by session hash. The least recently used are forgotten beyond `most`."""
+
+    def __init__(self, most: int = 64) -> None:
+        self._most = most
+        self._tabs: OrderedDict[str, Visitor] = OrderedDict()
+        self._lock = threading.Lock()
+
+    def __len__(self) -> int:
+        return len(self._tabs)
+
+    def get(self, session_hash: str | None) -> Visitor:
+        """The visitor behind a request, a new one if it is not known."""
+        with self._lock:
+            visitor = self._tabs.setdefault(session_hash or "", Visitor())
+            self._tabs.move_to_end(session_hash or "")
+            while len(self._tabs) > self._most:
+                self._tabs.popitem(last=False)[1].halt()
+            return visitor
+
+    def forget(self, session_hash: str | None) -> None:
+        """Stop and drop a closed tab."""
+        with self._lock:
+            visitor = self._tabs.pop(session_hash or "", None)
+        if visitor is not None:
+            visitor.halt()
