@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from iwp import dual, mmr
     from iwp.adapters import load
     from iwp.budget import keep_count
-    from iwp.engine import compare, rank
+    from iwp.calls import compare, rank
     from iwp.errors import IWPError
     from iwp.pruners import IWP, PRUNERS
     from iwp.pruning import prune
@@ -39,11 +39,11 @@ _HOMES = {
     "PRUNERS": "pruners",
     "IWPError": "errors",
     "Trace": "types",
-    "compare": "engine",
+    "compare": "calls",
     "keep_count": "budget",
     "load": "adapters",
     "prune": "pruning",
-    "rank": "engine",
+    "rank": "calls",
 }
 
 

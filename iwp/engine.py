@@ -2,29 +2,64 @@
 
 from __future__ import annotations
 
+import threading
+from dataclasses import fields, replace
+from functools import partial
 from typing import TYPE_CHECKING
 
+import torch
+from PIL import Image
+
+from iwp import generate, measure
+from iwp.adapters import load
+from iwp.answering import answer
+from iwp.budget import check_budget
+from iwp.errors import InputError, IWPError
+from iwp.pruners import PRUNERS
+from iwp.question import clean
 from iwp.run import Run
+from iwp.session import Session
+from iwp.settings import Settings
+from iwp.types import Done, Media, Ranked, RunResult, SideDone, Stage
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Generator, Iterator
 
     from iwp.adapters.base import VLM
     from iwp.pruners.base import Pruner
-    from iwp.session import Session
-    from iwp.settings import Settings
-    from iwp.types import Event, Media
+    from iwp.run import Brake
+    from iwp.types import Event
+
+_WARM_UP_SIZE = (640, 480)
 
 
 class Engine:
-    """Runs comparisons on one model, one at a time."""
+    """Runs comparisons on one model, one at a time, from any number of threads."""
 
     def __init__(self, vlm: VLM, settings: Settings | None = None) -> None:
-        raise NotImplementedError
+        self.vlm = vlm
+        self.settings = settings or Settings()
+        self._device = threading.Lock()
+        self._threads = measure.cpu_threads(vlm.model, vlm.device, self.settings.threads)
+
+    @classmethod
+    def load(cls, settings: Settings) -> Engine:
+        """An engine for the model that the settings name.
+
+        Raises:
+            ModelError: the model cannot be loaded.
+        """
+        return cls(load(settings.model, device=settings.device, dtype=settings.dtype), settings)
+
+    @property
+    def device_name(self) -> str:
+        """Where the model runs, for people: "cpu", or "cuda:0 (NVIDIA H200)"."""
+        return measure.device_name(self.vlm.device)
 
     def warm_up(self) -> None:
-        """Answers one small picture, so that the first person's timings are honest."""
-        raise NotImplementedError
+        """Answers one plain picture, so that the first person's timings are honest."""
+        blank = Media((Image.new("RGB", _WARM_UP_SIZE, "gray"),))
+        self.compare(blank, "What is this?", 0.5, max_new_tokens=2).result()
 
     def compare(
         self,
@@ -41,10 +76,21 @@ class Engine:
         SideDone("pruned"), Done. The picture is encoded once; the ranking is a pass of its own,
         outside the timed runs, so that the overlay is there before the first word.
 
+        Args:
+            media: the picture.
+            question: what to ask about it.
+            budget: fraction of the visual tokens to keep; replaces the method's own.
+            method: IWP with the model's recommended settings unless given.
+            max_new_tokens: longest answer; the settings' unless given.
+
         Raises:
             InputError: the question or the budget cannot be used (at once, in the caller).
         """
-        raise NotImplementedError
+        pruner = self._method(method, budget)
+        limit = self.settings.max_new_tokens if max_new_tokens is None else max_new_tokens
+        if limit < 1:
+            raise InputError(f"An answer needs at least 1 token, not {limit}.")
+        return self._start(partial(self._compare, media, self._clean(question), pruner, limit))
 
     def repruned(self, session: Session, budget: float) -> Run:
         """Answers only the pruned side again, at another budget: Text..., SideDone, Done.
@@ -54,9 +100,119 @@ class Engine:
         Raises:
             InputError: the budget cannot be used.
         """
-        raise NotImplementedError
+        pruner = self._method(session.method, budget)
+        return self._start(partial(self._answers, session, pruner))
+
+    def rank(self, media: Media, question: str, *, method: Pruner | None = None) -> Ranked:
+        """Ranks the visual tokens and answers nothing. Waits for the device.
+
+        Raises:
+            InputError: the question cannot be used.
+        """
+        pruner = self._method(method, 1.0)
+        run = self._start(partial(self._rank, media, self._clean(question), pruner, 1))
+        for event in run:
+            if isinstance(event, Ranked):
+                return event
+        raise IWPError("The run was stopped before the tokens were ranked.")
 
     @staticmethod
     def updates(run: Run, hz: float = 20.0) -> Iterator[Event]:
         """The events of `run` for a page: see `Run.updates`."""
         return run.updates(hz)
+
+    def _method(self, method: Pruner | None, budget: float) -> Pruner:
+        budget = check_budget(budget)
+        return replace(method, budget=budget) if method else choose_method(self.vlm, budget)
+
+    def _clean(self, question: str) -> str:
+        return clean(question, self.vlm.processor.tokenizer)
+
+    def _start(self, work: Callable[[Brake], Iterator[Event]]) -> Run:
+        return Run(partial(self._on_device, work), self._device, self.settings.deadline_s)
+
+    def _on_device(self, work: Callable[[Brake], Iterator[Event]], brake: Brake) -> Iterator[Event]:
+        try:
+            with torch.no_grad(), measure.threads(self._threads):
+                yield from work(brake)
+        except torch.OutOfMemoryError:
+            raise IWPError(
+                f"{self.device_name} ran out of memory; try a smaller picture or a smaller model."
+            ) from None
+
+    def _rank(
+        self, media: Media, question: str, pruner: Pruner, limit: int, brake: Brake
+    ) -> Generator[Event, None, Session]:
+        vlm = self.vlm
+        yield Stage("encoding")
+        brake.check()
+        prepared = vlm.adapter.prepare(media, question)
+        brake.check()
+        watch = measure.Stopwatch(vlm.device)
+        features = vlm.adapter.encode(prepared)
+        encode_s = watch.seconds()
+        brake.check()
+        yield Stage("ranking")
+        embeds = vlm.adapter.embed(prepared, features)
+        visual = prepared.visual.to(vlm.device)
+        ranking = generate.rank(vlm.model, embeds, visual, pruner, check=brake.check)
+        session = Session(prepared, features.cpu(), encode_s, ranking, pruner, limit)
+        yield Ranked(session, prepared.layout, ranking)
+        return session
+
+    def _compare(
+        self, media: Media, question: str, pruner: Pruner, limit: int, brake: Brake
+    ) -> Iterator[Event]:
+        session = yield from self._rank(media, question, pruner, limit, brake)
+        yield from self._answers(session, pruner, brake)
+
+    def _answers(self, session: Session, pruner: Pruner, brake: Brake) -> Iterator[Event]:
+        baseline = session.baseline
+        if baseline is None:
+            yield Stage("baseline")
+            baseline, _ = yield from answer(self.vlm, session, "baseline", None, brake)
+            if baseline.finish == "stopped":
+                yield SideDone("baseline", baseline, session)
+                return
+            session = replace(session, baseline=baseline)
+            yield SideDone("baseline", baseline, session)
+        yield Stage("pruned")
+        pruned, kept = yield from answer(self.vlm, session, "pruned", pruner, brake)
+        yield SideDone("pruned", pruned, session)
+        if pruned.finish != "stopped":
+            result = RunResult(
+                baseline=baseline,
+                pruned=pruned,
+                n_visual=session.prepared.layout.n,
+                budget=pruner.budget,
+                kept=kept,
+                ranks=tuple(session.ranking.ranks.tolist()),
+                layout=session.prepared.layout,
+                method=repr(pruner),
+                model=self.vlm.name,
+                device=self.device_name,
+                attention=self.vlm.attention,
+            )
+            yield Done(result, session)
+
+
+def choose_method(vlm: VLM, budget: float, name: str = "iwp", layer: int | None = None) -> Pruner:
+    """The method of this name with the settings that the model's folder recommends for it.
+
+    Args:
+        vlm: the model that is to be pruned.
+        budget: fraction of the visual tokens to keep.
+        name: a name from `iwp.PRUNERS`.
+        layer: the decoder layer to cut before, if not the recommended one.
+
+    Raises:
+        InputError: there is no such method, or it refuses the budget or the layer.
+    """
+    if name not in PRUNERS:
+        raise InputError(f"There is no method {name!r}; choose one of {', '.join(PRUNERS)}.")
+    kind = PRUNERS[name]
+    known = {field.name for field in fields(kind)}
+    options = {key: value for key, value in vlm.pruner.items() if key in known}
+    if layer is not None:
+        options["layer"] = layer
+    return kind(**{**options, "budget": budget})

@@ -146,7 +146,7 @@ class Run:
             if halted.reason == "deadline":
                 text = f"The model had no answer after {self._deadline_s:.0f} seconds; "
                 self._items.put(IWPError(text + "try a smaller picture or a smaller model."))
-        except BaseException as error:  # noqa: BLE001: raised again where the events are read
+        except BaseException as error:  # raised again where the events are read
             self._items.put(error)
         finally:
             self._items.put(None)

@@ -41,7 +41,8 @@ class Media:
 @dataclass(frozen=True)
 class Block:
     """A uniform piece of a token grid: rows r0..r1-1 and columns c0..c1-1 cover the
-    pixel rectangle (x0, y0)-(x1, y1) of the picture evenly."""
+    pixel rectangle (x0, y0)-(x1, y1) of the picture evenly.
+    """
 
     r0: int
     r1: int

@@ -1,0 +1,98 @@
+"""One side of a comparison: read the prompt, answer greedily, time every part."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from iwp import generate, measure
+from iwp.budget import keep_count
+from iwp.run import Halted
+from iwp.types import Answer, FinishReason, Text, Timing
+
+if TYPE_CHECKING:
+    from collections.abc import Generator
+
+    from iwp.adapters.base import VLM
+    from iwp.generate import Prefill
+    from iwp.pruners.base import Pruner
+    from iwp.run import Brake
+    from iwp.session import Session
+    from iwp.types import Side
+
+
+def answer(
+    vlm: VLM, session: Session, side: Side, pruner: Pruner | None, brake: Brake
+) -> Generator[Text, None, tuple[Answer, tuple[int, ...]]]:
+    """Answers the session's question, yielding the text so far after every token.
+
+    A pressed brake ends the answer within one decoder layer or one token; what is there by then is
+    the answer, and its `finish` says why it ended.
+
+    Returns:
+        The answer, and the ascending numbers of the visual tokens that were kept.
+    """
+    features = session.features.to(vlm.device)
+    visual = session.prepared.visual.to(vlm.device)
+    measure.reset_peak(vlm.device)
+
+    state: Prefill | None = None
+    tokens: list[int] = []
+    steps: list[float] = []
+    finish: FinishReason = "eos"
+    held = 0
+    watch = measure.Stopwatch(vlm.device)
+    try:
+        brake.check()
+        embeds = vlm.adapter.embed(session.prepared, features)
+        state = generate.prefill(vlm.model, embeds, visual, pruner=pruner, check=brake.check)
+        prefill_s = watch.seconds()
+        held = measure.kv_bytes(state.cache)
+        # The text decoder's work between two tokens is not the model's: only steps are timed.
+        ids = generate.decode(vlm.model, state, session.max_new_tokens, vlm.adapter.stop_ids)
+        while True:
+            brake.check()
+            watch = measure.Stopwatch(vlm.device)
+            token = next(ids, None)
+            steps.append(watch.seconds())
+            if token is None:
+                break
+            tokens.append(token)
+            yield Text(side, vlm.adapter.decode_text(tokens))
+        if len(tokens) == session.max_new_tokens:
+            finish = "length"
+    except Halted as halted:
+        finish = halted.reason
+        prefill_s = prefill_s if state else watch.seconds()
+
+    cuts = state.trace.cuts if state else []
+    kept = tuple(cuts[-1].kept.tolist()) if cuts else _planned(session, pruner)
+    done = Answer(
+        answer=vlm.adapter.decode_text(tokens),
+        n_tokens=len(tokens),
+        visual_tokens=len(kept),
+        timing=_timing(session.encode_s, sum(cut.seconds for cut in cuts), prefill_s, steps),
+        kv_bytes=held,
+        peak_bytes=measure.peak_bytes(vlm.device),
+        finish=finish,
+    )
+    return done, kept
+
+
+def _planned(session: Session, pruner: Pruner | None) -> tuple[int, ...]:
+    """What is kept where no cut was made: the budget is 100 %, or the run ended before it."""
+    n = session.prepared.layout.n
+    keep = n if pruner is None else keep_count(n, pruner.budget)
+    return tuple((session.ranking.ranks < keep).nonzero().flatten().tolist())
+
+
+def _timing(encode: float, selection: float, prefill: float, steps: list[float]) -> Timing:
+    """`steps` are the seconds of each step of decoding; the first one only picks a token."""
+    later = steps[1:]
+    return Timing(
+        encode_s=encode,
+        selection_s=selection,
+        prefill_s=prefill,
+        first_token_s=encode + prefill + sum(steps[:1]),
+        per_token_s=sum(later) / len(later) if later else 0.0,
+        total_s=encode + prefill + sum(steps),
+    )

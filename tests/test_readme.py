@@ -1,0 +1,61 @@
+"""The README's promises that can be checked without reading it."""
+
+from __future__ import annotations
+
+import ast
+import re
+from pathlib import Path
+
+import pytest
+import yaml
+
+ROOT = Path(__file__).resolve().parent.parent
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+FRONT_MATTER = yaml.safe_load(README.split("---\n")[1])
+PINS = (ROOT / "requirements.txt").read_text(encoding="utf-8")
+
+
+def test_space_runs_the_pinned_gradio() -> None:
+    assert f"gradio=={FRONT_MATTER['sdk_version']}\n" in PINS
+    assert FRONT_MATTER["sdk"] == "gradio"
+
+
+def test_space_front_matter_is_what_hugging_face_accepts() -> None:
+    assert (ROOT / FRONT_MATTER["app_file"]).is_file()
+    assert FRONT_MATTER["python_version"] == "3.12"
+    assert len(FRONT_MATTER["short_description"]) <= 60
+    assert FRONT_MATTER["license"] == "apache-2.0"
+
+
+def test_every_pin_is_exact() -> None:
+    lines = [line for line in PINS.splitlines() if line and not line.startswith("#")]
+    assert all(re.match(r"[\w-]+==\d+(\.\d+)+($|; python_version)", line) for line in lines)
+
+
+def test_table_lists_exactly_the_methods() -> None:
+    from iwp.pruners import PRUNERS
+
+    table = re.findall(r"^\| `(\w+)` \| `(\w+)` \|", README, flags=re.MULTILINE)
+    assert dict(table) == {name: pruner.__name__ for name, pruner in PRUNERS.items()}
+
+
+def test_commands_are_there() -> None:
+    assert "pip install -r requirements.txt && python app.py\n" in README
+    assert "pip install -r requirements-dev.txt && python -m pytest\n" in README
+
+
+@pytest.mark.parametrize("code", re.findall(r"```python\n(.*?)```", README, flags=re.DOTALL))
+def test_python_examples_use_names_that_exist(code: str) -> None:
+    import iwp
+
+    used = {
+        node.attr
+        for node in ast.walk(ast.parse(code))
+        if isinstance(node, ast.Attribute) and ast.unparse(node.value) == "iwp"
+    }
+    assert used <= set(iwp.__all__)
+
+
+@pytest.mark.parametrize("target", re.findall(r"\]\(((?!http)[^)]+)\)", README))
+def test_links_lead_somewhere(target: str) -> None:
+    assert (ROOT / target).exists()
