@@ -88,7 +88,7 @@ def _family(source: str, name: str, families: Mapping[str, type[Adapter]]) -> ty
             "name and the network, or give a local folder."
         )
     kind = config.get("model_type")
-    if kind not in families:
+    if not isinstance(kind, str) or kind not in families:
         raise ModelError(
             f"The model {name} is of type {kind or 'unknown'}, which is not supported; supported: "
             f"{', '.join(sorted(families))}."

@@ -1,0 +1,111 @@
+"""Kept and dropped visual tokens painted on the picture. Pure: numbers in, pixels out."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Literal, TypeAlias
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+from torch import Tensor
+
+from iwp.types import Media, TokenGrid, VisualLayout
+
+Mode = Literal["mask", "heat", "outline"]
+Pixels: TypeAlias = NDArray[np.uint8]
+Tokens: TypeAlias = NDArray[np.int32]
+
+NO_TOKEN = -1
+_SHADE = np.array([10, 12, 20], dtype=np.uint8)
+_LINE = np.array([255, 213, 74], dtype=np.uint8)
+# How much of the shade lies over dropped tokens, and of the colour over all in a heat map.
+_DIM = {"mask": 0.78, "outline": 0.55}
+_HEAT = 0.6
+_LINE_SHARE = 500  # the longer side is this many outlines wide
+
+
+def render(
+    media: Media,
+    layout: VisualLayout,
+    ranks: Tensor | NDArray[np.int64] | Sequence[int],
+    keep: int,
+    mode: Mode = "mask",
+    grid: str = "hires",
+) -> Image.Image:
+    """Paint one grid of tokens on its frame, at the frame's own size.
+
+    Args:
+        media: the picture that the layout was made for.
+        layout: where the tokens lie.
+        ranks: (n,) rank of every visual token; tokens with `rank < keep` are kept.
+        keep: how many tokens are kept.
+        mode: "mask" darkens what is dropped, "outline" also draws a line around what is kept,
+            "heat" colours every token by its rank, from yellow (first) to violet (last).
+        grid: id of the grid; a layout that lacks it shows its first grid.
+
+    Returns:
+        An RGB picture. Pixels that belong to no token are painted as dropped.
+    """
+    assert media.size == (layout.width, layout.height)
+    shown = next((g for g in layout.grids if g.id == grid), layout.grids[0])
+    rank = np.asarray(ranks, dtype=np.int32)
+    assert rank.shape == (layout.n,)
+    picture = np.asarray(media.frames[shown.frame])
+    tokens = token_of_pixel(layout, shown)
+    if mode == "heat":
+        painted = _heat(picture, tokens, rank)
+    else:
+        kept = (tokens != NO_TOKEN) & (rank[tokens] < keep)
+        painted = np.where(kept[..., None], picture, _blend(picture, _SHADE, _DIM[mode]))
+        if mode == "outline":
+            painted[_edge(kept)] = _LINE
+    return Image.fromarray(painted)
+
+
+def token_of_pixel(layout: VisualLayout, grid: TokenGrid) -> Tokens:
+    """(height, width) number of the visual token that holds each pixel's centre, or NO_TOKEN."""
+    tokens = np.full((layout.height, layout.width), NO_TOKEN, dtype=np.int32)
+    for block in grid.blocks:
+        ys, rows = _cells(block.y0, block.y1, block.r0, block.r1, layout.height)
+        xs, cols = _cells(block.x0, block.x1, block.c0, block.c1, layout.width)
+        tokens[ys, xs] = grid.offset + rows[:, None] * grid.stride + cols[None, :]
+    return tokens
+
+
+def _cells(start: float, end: float, first: int, stop: int, length: int) -> tuple[slice, Tokens]:
+    """The pixels whose centres lie in [start, end), and the row or column that each is in."""
+    centres = np.arange(length) + 0.5
+    begin, after = np.searchsorted(centres, [start, end])
+    edges = np.linspace(start, end, stop - first + 1)[1:-1]
+    cells = first + np.searchsorted(edges, centres[begin:after], side="right")
+    return slice(int(begin), int(after)), cells.astype(np.int32)
+
+
+def _blend(picture: Pixels, colour: Pixels, share: float) -> Pixels:
+    """`share` of the colours, the rest of the picture; colours are (3,) or one for each pixel."""
+    over = np.broadcast_to(colour, picture.shape)
+    return np.asarray(cv2.addWeighted(picture, 1 - share, over, share, 0), dtype=np.uint8)
+
+
+def _heat(picture: Pixels, tokens: Tokens, rank: Tokens) -> Pixels:
+    levels = np.rint(255 * (1 - rank / max(len(rank) - 1, 1))).astype(np.uint8)
+    colours = np.asarray(cv2.applyColorMap(levels[:, None], cv2.COLORMAP_VIRIDIS), dtype=np.uint8)
+    coloured = _blend(picture, colours[:, 0, ::-1][tokens], _HEAT)  # OpenCV gives BGR
+    shaded = _blend(picture, _SHADE, _DIM["mask"])
+    return np.where((tokens == NO_TOKEN)[..., None], shaded, coloured)
+
+
+def _edge(kept: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """The rim of the kept areas, drawn inside them; the picture's border counts as a rim."""
+    width = max(1, round(max(kept.shape) / _LINE_SHARE))
+    inner = cv2.erode(
+        kept.astype(np.uint8),
+        np.ones((3, 3), np.uint8),
+        iterations=width,
+        borderType=cv2.BORDER_CONSTANT,
+        borderValue=0,
+    )
+    rim: NDArray[np.bool_] = kept & (inner == 0)
+    return rim
