@@ -6,18 +6,21 @@ padding.
 
 from __future__ import annotations
 
+from collections.abc import Callable, Collection, Iterable, Iterator
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from iwp.types import Trace
+import torch
+from torch import Tensor, nn
+from transformers import DynamicCache
 
-if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Iterator
-
-    from torch import Tensor
-
-    from iwp.pruners.base import Pruner
-    from iwp.types import Ranking
+from iwp import dual
+from iwp.errors import IWPError
+from iwp.prompt import Prompt
+from iwp.pruners.base import Pruner
+from iwp.pruning import decoder_of, prune
+from iwp.types import Ranking, Trace
 
 
 @dataclass(frozen=True)
@@ -38,6 +41,7 @@ class Prefill:
     trace: Trace
 
 
+@torch.no_grad()
 def prefill(
     model: Any,
     embeds: Tensor,
@@ -60,9 +64,19 @@ def prefill(
     Raises:
         IWPError: the model or the prompt cannot be cut.
     """
-    raise NotImplementedError
+    if positions is None:
+        positions = torch.arange(embeds.shape[1], device=embeds.device)[None]
+    with ExitStack() as stack:
+        trace = Trace(n_visual=[visual.shape[0]])
+        if pruner is not None:
+            trace = stack.enter_context(prune(model, pruner, visual=visual))
+        stack.enter_context(_checked(model, check))
+        cache = DynamicCache(config=model.config)
+        logits = _read(model, cache, inputs_embeds=embeds, position_ids=positions)
+    return Prefill(logits, cache, _next_position(positions), trace)
 
 
+@torch.no_grad()
 def decode(
     model: Any, state: Prefill, max_new_tokens: int, stop_ids: Collection[int]
 ) -> Iterator[int]:
@@ -71,9 +85,23 @@ def decode(
     Ends before a token of `stop_ids`, which is not yielded, or after `max_new_tokens`. To stop
     early, ask for no more.
     """
-    raise NotImplementedError
+    logits, mask = state.logits, _no_mask(model, state.logits)
+    for number in range(max_new_tokens):
+        token = int(logits.argmax())
+        if token in stop_ids:
+            return
+        yield token
+        if number + 1 < max_new_tokens:
+            logits = _read(
+                model,
+                state.cache,
+                input_ids=torch.tensor([[token]], device=logits.device),
+                position_ids=state.next_position + number,
+                attention_mask=mask,
+            )
 
 
+@torch.no_grad()
 def rank(
     model: Any,
     embeds: Tensor,
@@ -91,9 +119,28 @@ def rank(
     Raises:
         IWPError: the model or the prompt cannot be cut, or it has no layer `pruner.layer`.
     """
-    raise NotImplementedError
+    layers = decoder_of(model).layers
+    if pruner.layer >= len(layers):
+        raise IWPError(f"The model has {len(layers)} layers: none to rank at {pruner.layer}.")
+    prompt = Prompt.of(embeds.shape[1], visual.to(embeds.device))
+
+    def stop(layer: nn.Module, args: tuple[Any, ...], call: dict[str, Any]) -> None:
+        raise _Ranked(pruner.rank(prompt.view(layer, args, call)))
+
+    with _checked(model, check), _before([layers[pruner.layer]], stop):
+        try:
+            _read(
+                model,
+                DynamicCache(config=model.config),
+                inputs_embeds=embeds,
+                position_ids=positions,
+            )
+        except _Ranked as reached:
+            found = reached.ranking
+    return Ranking(ranks=found.ranks.cpu(), scores=found.scores.cpu())
 
 
+@torch.no_grad()
 def kernel_exponents(
     model: Any, embeds: Tensor, visual: Tensor, *, positions: Tensor | None = None
 ) -> tuple[float, ...]:
@@ -103,4 +150,66 @@ def kernel_exponents(
     unlike ones and the redundancy penalty does nothing: use `bandwidth="median"` there.
     Arguments as for `prefill`.
     """
-    raise NotImplementedError
+    prompt = Prompt.of(embeds.shape[1], visual.to(embeds.device))
+    exponents: list[float] = []
+
+    def measure(layer: nn.Module, args: tuple[Any, ...], call: dict[str, Any]) -> None:
+        view = prompt.view(layer, args, call)
+        exponents.append(dual.median_exponent(view.rotate(view.visual_keys, prompt.visual)))
+
+    with _before(decoder_of(model).layers, measure):
+        _read(
+            model, DynamicCache(config=model.config), inputs_embeds=embeds, position_ids=positions
+        )
+    return tuple(exponents)
+
+
+class _Ranked(Exception):
+    def __init__(self, ranking: Ranking) -> None:
+        super().__init__()
+        self.ranking = ranking
+
+
+def _read(model: Any, cache: Any, **inputs: Any) -> Tensor:
+    """Run the model once over new tokens; (V,) float32 logits of the last one."""
+    output = model(past_key_values=cache, use_cache=True, logits_to_keep=1, **inputs)
+    logits: Tensor = output.logits[0, -1].float()
+    return logits
+
+
+def _next_position(positions: Tensor) -> Tensor:
+    return positions.amax().expand(*positions.shape[:-1], 1) + 1
+
+
+def _no_mask(model: Any, like: Tensor) -> Tensor | None:
+    """The mask of a decoding step, where nothing is hidden.
+
+    Eager attention would be given a mask of the first layer's length, too long after a cut: one
+    zero fits every length. The other kernels need no mask at all, and are fastest without.
+    """
+    if decoder_of(model).config._attn_implementation != "eager":
+        return None
+    return torch.zeros((1, 1, 1, 1), dtype=model.dtype, device=like.device)
+
+
+@contextmanager
+def _before(modules: Iterable[nn.Module], hook: Callable[..., None]) -> Iterator[None]:
+    """Call `hook(module, args, kwargs)` before each of the modules runs."""
+    with ExitStack() as stack:
+        for module in modules:
+            handle = module.register_forward_pre_hook(hook, with_kwargs=True)
+            stack.callback(handle.remove)
+        yield
+
+
+@contextmanager
+def _checked(model: Any, check: Callable[[], None] | None) -> Iterator[None]:
+    """Call `check` before every decoder layer."""
+    layers = () if check is None else decoder_of(model).layers
+
+    def before_layer(*_: Any) -> None:
+        if check is not None:
+            check()
+
+    with _before(layers, before_layer):
+        yield

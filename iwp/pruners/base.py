@@ -22,7 +22,7 @@ class LayerView:
     """One decoder layer and the prompt that is about to enter it; nothing is computed unasked.
 
     Queries, keys and values are the layer's own projections of its normed input, for the rows
-    asked for only, and come in float32 whatever the model's dtype.
+    that are needed only, and come in float32 whatever the model's dtype.
 
     Attributes:
         layer: the decoder layer (`input_layernorm`, `self_attn` with q, k and v projections).
@@ -57,13 +57,20 @@ class LayerView:
         """(H, len(rows), d) queries before rotary."""
         return self._project("q", rows)
 
-    def keys(self, rows: Tensor) -> Tensor:
-        """(Hkv, len(rows), d) keys before rotary."""
-        return self._project("k", rows)
+    @cached_property
+    def keys(self) -> Tensor:
+        """(Hkv, p, d) keys of the whole prompt before rotary."""
+        return self._project("k", self.prompt)
 
-    def values(self, rows: Tensor) -> Tensor:
-        """(Hkv, len(rows), d) values."""
-        return self._project("v", rows)
+    @cached_property
+    def visual_keys(self) -> Tensor:
+        """(Hkv, n, d) keys of the visual tokens before rotary."""
+        return self.keys[:, self.visual_in_prompt]
+
+    @cached_property
+    def visual_values(self) -> Tensor:
+        """(Hkv, n, d) values of the visual tokens."""
+        return self._project("v", self.visual)
 
     def rotate(self, heads: Tensor, rows: Tensor) -> Tensor:
         """Turn queries or keys (h, len(rows), d) to the positions of these rows."""

@@ -1,0 +1,98 @@
+"""Progressive chunked maximal marginal relevance. Knows nothing about models or images."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import torch
+from torch import Tensor
+
+from iwp import dual
+
+Similarity = Callable[[Tensor, Tensor], Tensor]
+"""(r,) and (m,) token numbers -> (r, m) duplication in [0, 1]."""
+
+
+def progressive_chunked_mmr(
+    scores: Tensor,
+    k: Tensor,
+    v: Tensor,
+    keep: int,
+    chunk: int = 2,
+    growth: int = 2,
+    penalty: float = 5.0,
+    floor: float = 0.01,
+    bandwidth: str = "sqrt_d",
+) -> Tensor:
+    """Algorithm 1 with the dual similarity of Eq. 12.
+
+    Args:
+        scores: (n,) magnitudes.
+        k: (Hkv, n, d) keys of the visual tokens after rotary.
+        v: (Hkv, n, d) values.
+        keep: how many tokens to choose.
+        chunk: size of the first chunk.
+        growth: factor by which chunks grow.
+        penalty: lambda, the weight of duplication.
+        floor: the least factor a penalty multiplies a score with.
+        bandwidth: see `dual.kernel_width`.
+
+    Returns:
+        (keep,) int64 token numbers in the order of their selection. A run with a smaller `keep`
+        gives a prefix of it.
+    """
+    width = dual.kernel_width(k, bandwidth)
+
+    def similarity(rest: Tensor, new: Tensor) -> Tensor:
+        return dual.duplication(k[:, rest], k[:, new], v[:, rest], v[:, new], width)
+
+    return select_in_chunks(scores, keep, similarity, chunk, growth, penalty, floor)
+
+
+def select_in_chunks(
+    scores: Tensor,
+    keep: int,
+    similarity: Similarity,
+    chunk: int = 2,
+    growth: int = 2,
+    penalty: float = 5.0,
+    floor: float = 0.01,
+) -> Tensor:
+    """Algorithm 1 with any similarity. Arguments and result as `progressive_chunked_mmr`.
+
+    Chunk sizes follow from n and `keep` alone, so a device is never waited for. Ties go to the
+    lower token number.
+    """
+    remaining = torch.arange(scores.shape[0], device=scores.device)
+    left = scores.float()
+    chosen: list[Tensor] = []
+    sizes = chunk_sizes(min(keep, scores.shape[0]), chunk, growth)
+    for number, size in enumerate(sizes, start=1):
+        # A stable sort, because topk may order ties differently from one run to the next.
+        order = left.argsort(descending=True, stable=True)
+        new = remaining[order[:size]]
+        chosen.append(new)
+        if number == len(sizes):
+            break
+        rest = order[size:].sort().values  # ascending again: ties go to the lower number
+        remaining, left = remaining[rest], left[rest]
+        most = similarity(remaining, new).amax(dim=1)
+        left = left * (1.0 - penalty * most).clamp(min=floor)
+    return torch.cat(chosen) if chosen else remaining[:0]
+
+
+def chunk_sizes(keep: int, chunk: int = 2, growth: int = 2) -> list[int]:
+    """Sizes of the chunks for `keep` tokens: chunk, chunk * growth, ..., and what is left."""
+    sizes = []
+    while keep > 0:
+        sizes.append(min(chunk, keep))
+        keep -= sizes[-1]
+        chunk *= growth
+    return sizes
+
+
+def ranks_of(order: Tensor) -> Tensor:
+    """Order of selection (n,) of all tokens -> (n,) rank of every token."""
+    ranks = torch.empty_like(order)
+    ranks[order] = torch.arange(order.shape[0], device=order.device)
+    return ranks
