@@ -10,7 +10,7 @@ import pytest
 import torch
 from PIL import Image
 from tokenizers import AddedToken, Tokenizer, models, normalizers, pre_tokenizers
-from transformers import PreTrainedTokenizerFast
+from transformers import LlavaOnevisionProcessor, PreTrainedTokenizerFast
 
 import iwp.adapters.loading as loading
 from iwp.adapters import ADAPTERS, VLM, load
@@ -205,6 +205,24 @@ def test_special_tokens_in_a_question_are_plain_text(vlm: VLM, question: str, ma
         return [number for number in ids if number in special]
 
     assert specials(question) == specials("what is")
+
+
+def test_ids_are_those_of_the_processor_for_a_closed_vocabulary(vlm: VLM) -> None:
+    processor = tiny.processor()
+    words = _word_level()
+    ready = LlavaOnevisionProcessor(
+        image_processor=processor.image_processor,
+        tokenizer=words,
+        video_processor=processor.video_processor,
+        num_image_tokens=processor.num_image_tokens,
+        chat_template="<|im_start|>user <image> {{ messages[0]['content'][1]['text'] }} "
+        "<|im_end|><|im_start|>assistant",
+    )
+    image_id = words.convert_tokens_to_ids("<image>")
+    adapter = _with_image_id(LlavaOnevision(vlm.model, ready), image_id)
+    text = "<|im_start|>user <image> What is unheard of? <|im_end|><|im_start|>assistant"
+    theirs = ready(text=text, images=tiny.picture(), return_tensors="pt")["input_ids"]
+    assert torch.equal(adapter.prepare(_media(), "What is unheard of?").input_ids, theirs)
 
 
 def _with_image_id(adapter: LlavaOnevision, image_id: int) -> LlavaOnevision:
