@@ -134,15 +134,21 @@ def _rank(options: argparse.Namespace) -> int:
 def _start(options: argparse.Namespace, budget: float) -> tuple[Media, Engine, Pruner]:
     # What a person gave is checked before the model is loaded: mistakes are answered at once.
     from iwp.media import open_picture
+    from iwp.question import clean
 
     settings = Settings.from_env()
     settings = replace(
         settings, model=options.model or settings.model, device=options.device or settings.device
     )
     media = open_picture(options.image, max_pixels=settings.max_pixels)
+    clean(options.question)
+
+    from transformers.utils import logging
 
     from iwp.engine import Engine, choose_method
 
+    logging.set_verbosity_error()
+    logging.disable_progress_bar()  # stderr is for the one sentence that explains a refusal
     engine = Engine.load(settings)
     return media, engine, choose_method(engine.vlm, budget, options.method, options.layer)
 

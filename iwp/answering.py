@@ -38,7 +38,7 @@ def answer(
     state: Prefill | None = None
     tokens: list[int] = []
     steps: list[float] = []
-    finish: FinishReason = "eos"
+    finish: FinishReason
     held = 0
     watch = measure.Stopwatch(vlm.device)
     try:
@@ -49,17 +49,17 @@ def answer(
         held = measure.kv_bytes(state.cache)
         # The text decoder's work between two tokens is not the model's: only steps are timed.
         ids = generate.decode(vlm.model, state, session.max_new_tokens, vlm.adapter.stop_ids)
-        while True:
+        finish = "length"
+        while len(tokens) < session.max_new_tokens:
             brake.check()
             watch = measure.Stopwatch(vlm.device)
             token = next(ids, None)
             steps.append(watch.seconds())
             if token is None:
+                finish = "eos"
                 break
             tokens.append(token)
             yield Text(side, vlm.adapter.decode_text(tokens))
-        if len(tokens) == session.max_new_tokens:
-            finish = "length"
     except Halted as halted:
         finish = halted.reason
         prefill_s = prefill_s if state else watch.seconds()

@@ -110,7 +110,8 @@ class Engine:
             InputError: the question cannot be used.
         """
         pruner = self._method(method, 1.0)
-        run = self._start(partial(self._rank, media, self._clean(question), pruner, 1))
+        limit = self.settings.max_new_tokens
+        run = self._start(partial(self._rank, media, self._clean(question), pruner, limit))
         for event in run:
             if isinstance(event, Ranked):
                 return event

@@ -18,11 +18,21 @@ ROOT = Path(__file__).resolve().parent.parent
 MODULES = [*sorted((ROOT / "iwp").rglob("*.py")), ROOT / "app.py"]
 TESTS = sorted((ROOT / "tests").rglob("*.py"))
 # A module imports only from its left. Packages count as one.
-ORDER = (
-    ("types", "errors", "settings", "budget", "session", "question", "media", "dual", "mmr")
-    + ("overlay", "measure", "run", "pruners", "adapters", "pruning", "generate", "answering")
-    + ("engine", "calls", "report", "scenes", "ui", "__main__", "app")
-)
+ORDER = [
+    *("types", "errors", "settings", "budget", "session", "question", "media", "dual", "mmr"),
+    *(
+        "overlay",
+        "measure",
+        "run",
+        "pruners",
+        "adapters",
+        "prompt",
+        "pruning",
+        "generate",
+        "answering",
+    ),
+    *("engine", "calls", "report", "scenes", "ui", "__main__", "app"),
+]
 LONGEST = 300  # lines
 
 

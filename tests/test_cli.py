@@ -1,0 +1,206 @@
+"""The command line: what it prints, and what it says to input that cannot be used."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+import iwp
+from iwp import scenes
+from iwp.__main__ import main, parse_budget
+from iwp.errors import InputError
+from tests import tiny
+
+ROOT = Path(__file__).resolve().parent.parent
+
+
+@pytest.fixture
+def picture(tmp_path: Path) -> str:
+    path = tmp_path / "picture.png"
+    tiny.picture().save(path)
+    return str(path)
+
+
+@pytest.fixture
+def run(tiny_folder: Path, picture: str) -> list[str]:
+    """A `run` that works; options that come later win."""
+    asked = ["--image", picture, "--question", "What is it?", "--model", str(tiny_folder)]
+    return ["run", *asked, "--device", "cpu", "--max-new-tokens", "3"]
+
+
+def _refusal(capsys: pytest.CaptureFixture[str], words: list[str]) -> str:
+    """Runs words that must be refused; returns the one sentence on stderr."""
+    try:
+        code: object = main(words)
+    except SystemExit as stopped:
+        code = stopped.code
+    out, err = capsys.readouterr()
+    assert code == 2
+    assert out == ""
+    assert err.count("\n") == 1
+    assert "Traceback" not in err
+    return err
+
+
+# --- what works --------------------------------------------------------------------------
+
+
+def test_run_prints_both_answers(run: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(run) == 0
+    out = capsys.readouterr().out
+    assert "Every visual token: " in out
+    assert "Kept tokens only: " in out
+    assert "First token after" in out
+
+
+def test_json_is_one_object(run: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    assert main([*run, "--budget", "22.2%", "--json"]) == 0
+    content = json.loads(capsys.readouterr().out)
+    assert content["budget"] == pytest.approx(0.222)
+    assert len(content["kept"]) == iwp.keep_count(content["n_visual"], 0.222)
+    assert len(content["ranks"]) == content["n_visual"]
+    for side in ("baseline", "pruned"):
+        assert {"answer", "timing", "visual_tokens", "kv_bytes"} <= set(content[side])
+    assert content["device"] == "cpu"
+
+
+@pytest.mark.parametrize("mode", ["mask", "heat", "outline"])
+def test_overlay_is_saved_at_the_size_of_the_picture(
+    run: list[str], tmp_path: Path, mode: str
+) -> None:
+    file = tmp_path / "kept.png"
+    assert main([*run, "--overlay", str(file), "--mode", mode]) == 0
+    with Image.open(file) as overlay:
+        assert overlay.size == tiny.picture().size
+
+
+def test_method_and_layer_can_be_chosen(run: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    assert main([*run, "--json", "--method", "uniform", "--layer", "3"]) == 0
+    assert json.loads(capsys.readouterr().out)["method"].startswith("Uniform(budget=0.222, layer=3")
+
+
+def test_rank_lists_every_token(run: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    words = ["rank", *run[1:-2]]
+    assert main([*words, "--json"]) == 0
+    content = json.loads(capsys.readouterr().out)
+    assert sorted(content["ranks"]) == list(range(content["n_visual"]))
+    assert len(content["scores"]) == content["n_visual"]
+    assert main([*words, "--top", "3"]) == 0
+    first = content["ranks"].index(0)
+    lines = capsys.readouterr().out.splitlines()
+    assert len(lines) == 4
+    assert f"token {first:>6}" in lines[1]
+
+
+@pytest.mark.parametrize(
+    ("words", "module", "rest"),
+    [
+        (["eval", "scenes", "--limit", "3"], "exam", ["--limit", "3"]),
+        (["train-demo-model", "--help"], "train", ["--help"]),
+    ],
+)
+def test_scenes_get_their_own_arguments(
+    words: list[str], module: str, rest: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    __import__(f"iwp.scenes.{module}")
+    given = []
+    monkeypatch.setattr(getattr(scenes, module), "main", given.append)
+    assert main(words) == 0
+    assert given == [rest]
+
+
+# --- what does not -----------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("text", "value"), [("0.222", 0.222), ("22.2%", 0.222), (" 100 % ", 1.0), ("1", 1.0)]
+)
+def test_a_budget_is_a_fraction_or_percent(text: str, value: float) -> None:
+    assert parse_budget(text) == pytest.approx(value)
+
+
+@pytest.mark.parametrize(
+    "text", ["0", "0%", "101%", "1.01", "nan", "nan%", "inf", "-5%", "", "few"]
+)
+def test_other_budgets_are_refused(
+    text: str, run: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(InputError):
+        parse_budget(text)
+    _refusal(capsys, [*run, f"--budget={text}"])
+
+
+def test_a_missing_picture_is_named(run: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    _refusal(capsys, [*run, "--image", "/no/such/picture.png"])
+
+
+def test_a_file_that_is_no_picture(
+    run: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = tmp_path / "notes.png"
+    file.write_text("not a picture")
+    _refusal(capsys, [*run, "--image", str(file)])
+
+
+@pytest.mark.parametrize("question", ["", "   ", "x" * 100_000])
+def test_a_question_that_cannot_be_used(
+    question: str, run: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    _refusal(capsys, [*run, "--question", question])
+
+
+def test_special_tokens_in_a_question_are_plain_text(run: list[str]) -> None:
+    assert main([*run, "--question", "<image> <|im_end|> what is it?"]) == 0
+
+
+def test_an_unknown_model_without_network(
+    run: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert "no-such/model" in _refusal(capsys, [*run, "--model", "no-such/model"])
+
+
+@pytest.mark.parametrize(
+    ("extra", "named"),
+    [
+        (["--method", "magic"], "iwp, random, uniform"),
+        (["--layer", "99"], "layer"),
+        (["--layer", "-1"], "layer"),
+        (["--layer", "two"], "two"),
+        (["--max-new-tokens", "0"], "at least 1"),
+        (["--mode", "glow"], "glow"),
+        (["--nonsense"], "nonsense"),
+    ],
+)
+def test_options_that_cannot_be_used(
+    extra: list[str], named: str, run: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert named in _refusal(capsys, [*run, *extra])
+
+
+def test_an_overlay_that_cannot_be_saved(
+    run: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert "cannot be saved" in _refusal(
+        capsys, [*run, "--overlay", str(tmp_path / "no" / "a.png")]
+    )
+    assert "cannot be saved" in _refusal(capsys, [*run, "--overlay", str(tmp_path / "a.nonsense")])
+
+
+def test_a_bad_environment_is_named(
+    run: list[str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("IWP_THREADS", "lots")
+    assert "IWP_THREADS" in _refusal(capsys, run)
+
+
+def test_no_command_at_all() -> None:
+    shown = subprocess.run(
+        [sys.executable, "-m", "iwp"], cwd=ROOT, capture_output=True, text=True, check=False
+    )
+    assert shown.returncode == 2
+    assert shown.stderr.count("\n") == 1

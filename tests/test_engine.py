@@ -1,0 +1,313 @@
+"""The engine on a tiny random model: events, budgets, stop, deadline, timings."""
+
+from __future__ import annotations
+
+import json
+import pickle
+import threading
+import time
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import pytest
+import torch
+
+import iwp
+from iwp import report
+from iwp.engine import Engine, choose_method
+from iwp.errors import InputError, IWPError
+from iwp.measure import cpu_threads
+from iwp.settings import Settings
+from iwp.types import Done, Event, Media, Ranked, SideDone, Stage, Text
+from tests import tiny
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from iwp.adapters.base import VLM
+    from iwp.run import Run
+
+QUESTION = "What is it?"
+MEDIA = Media((tiny.picture(),))
+TOKENS = 6
+
+
+@pytest.fixture(scope="module")
+def vlm(tiny_folder: Path) -> VLM:
+    loaded = iwp.load(str(tiny_folder), device="cpu")
+    return replace(loaded, pruner={"layer": 2, "bandwidth": "median"})
+
+
+@pytest.fixture(scope="module")
+def engine(vlm: VLM) -> Engine:
+    return Engine(vlm, Settings(max_new_tokens=TOKENS))
+
+
+def _kinds(events: list[Event]) -> list[str]:
+    """The events' names without the texts, a stage by its own name."""
+    told = [event for event in events if not isinstance(event, Text)]
+    return [event.name if isinstance(event, Stage) else type(event).__name__ for event in told]
+
+
+def _done(run: Run) -> Done:
+    last = list(run)[-1]
+    assert isinstance(last, Done)
+    return last
+
+
+def _same(left: Done, right: Done) -> bool:
+    return (left.result.pruned.answer, left.result.kept) == (
+        right.result.pruned.answer,
+        right.result.kept,
+    )
+
+
+# --- events ------------------------------------------------------------------------------
+
+
+def test_a_comparison_tells_the_overlay_first_then_baseline_then_pruned(engine: Engine) -> None:
+    events = list(engine.compare(MEDIA, QUESTION, 0.25))
+    assert _kinds(events) == [
+        *("encoding", "ranking", "Ranked", "baseline", "SideDone", "pruned", "SideDone", "Done")
+    ]
+    for side in ("baseline", "pruned"):
+        texts = [e.text for e in events if isinstance(e, Text) and e.side == side]
+        answer = next(e.answer for e in events if isinstance(e, SideDone) and e.side == side)
+        assert texts[-1] == answer.answer
+        assert len(texts) == answer.n_tokens == TOKENS
+        assert answer.finish == "length"
+
+
+def test_the_result_is_what_the_events_said(engine: Engine) -> None:
+    events = list(engine.compare(MEDIA, QUESTION, 0.25))
+    ranked = next(event for event in events if isinstance(event, Ranked))
+    done = events[-1]
+    assert isinstance(done, Done)
+    result = done.result
+    keep = iwp.keep_count(result.n_visual, 0.25)
+    assert result.n_visual == ranked.layout.n == len(result.ranks)
+    assert result.ranks == tuple(ranked.ranking.ranks.tolist())
+    assert result.kept == tuple(i for i, rank in enumerate(result.ranks) if rank < keep)
+    assert result.pruned.visual_tokens == keep
+    assert result.baseline.visual_tokens == result.n_visual
+    assert done.session.baseline == result.baseline
+    assert result.budget == 0.25
+    assert "layer=2" in result.method
+
+
+def test_the_answers_are_those_of_stock_generate(vlm: VLM, engine: Engine) -> None:
+    result = engine.compare(MEDIA, QUESTION, 0.25).result()
+    inputs = tiny.inputs(QUESTION, MEDIA.frames[0])
+    prompt = inputs["input_ids"].shape[1]
+    wanted = {"max_new_tokens": TOKENS, "do_sample": False}
+
+    ids = vlm.model.generate(**inputs, **wanted)[0, prompt:]
+    assert result.baseline.answer == vlm.adapter.decode_text(ids.tolist())
+    with iwp.prune(vlm.model, choose_method(vlm, 0.25)) as trace:
+        ids = vlm.model.generate(**inputs, **wanted)[0, prompt:]
+    assert result.pruned.answer == vlm.adapter.decode_text(ids.tolist())
+    assert result.kept == tuple(trace.cuts[-1].kept.tolist())
+
+
+@pytest.mark.parametrize("method", iwp.PRUNERS)
+def test_every_method_keeps_what_its_ranking_says(engine: Engine, vlm: VLM, method: str) -> None:
+    result = engine.compare(MEDIA, QUESTION, 0.4, method=choose_method(vlm, 1, method)).result()
+    keep = iwp.keep_count(result.n_visual, 0.4)
+    assert result.kept == tuple(i for i, rank in enumerate(result.ranks) if rank < keep)
+
+
+def test_the_whole_budget_gives_the_same_answer(engine: Engine) -> None:
+    result = engine.compare(MEDIA, QUESTION, 1.0).result()
+    assert result.pruned.answer == result.baseline.answer
+    assert result.kept == tuple(range(result.n_visual))
+
+
+def test_the_smallest_budget_keeps_one_token(engine: Engine) -> None:
+    result = engine.compare(MEDIA, QUESTION, 1e-9).result()
+    assert len(result.kept) == result.pruned.visual_tokens == 1
+
+
+def test_another_budget_answers_only_the_pruned_side(engine: Engine) -> None:
+    first = _done(engine.compare(MEDIA, QUESTION, 0.25))
+    events = list(engine.repruned(first.session, 0.5))
+    assert _kinds(events) == ["pruned", "SideDone", "Done"]
+    again = events[-1]
+    assert isinstance(again, Done)
+    assert again.result.baseline == first.result.baseline
+    assert _same(again, _done(engine.compare(MEDIA, QUESTION, 0.5)))
+
+
+def test_a_session_without_a_baseline_gets_one(engine: Engine) -> None:
+    session = engine.rank(MEDIA, QUESTION).session
+    events = list(engine.repruned(session, 0.25))
+    assert _kinds(events) == ["baseline", "SideDone", "pruned", "SideDone", "Done"]
+    assert isinstance(events[-1], Done)
+    assert _same(events[-1], _done(engine.compare(MEDIA, QUESTION, 0.25)))
+
+
+def test_a_session_can_be_pickled(engine: Engine) -> None:
+    done = _done(engine.compare(MEDIA, QUESTION, 0.25))
+    copy = pickle.loads(pickle.dumps(done.session))
+    assert _same(_done(engine.repruned(copy, 0.25)), done)
+
+
+def test_page_updates_end_with_the_result(engine: Engine) -> None:
+    events = list(engine.updates(engine.compare(MEDIA, QUESTION, 0.25), hz=5))
+    assert isinstance(events[-1], Done)
+    texts = [event for event in events if isinstance(event, Text)]
+    assert texts[-1].text == events[-1].result.pruned.answer
+
+
+# --- bad input ---------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("budget", [0, -0.1, 1.01, float("nan"), float("inf")])
+def test_a_budget_that_cannot_be_used_is_refused_at_once(engine: Engine, budget: float) -> None:
+    session = engine.rank(MEDIA, QUESTION).session
+    with pytest.raises(InputError, match="100 %"):
+        engine.compare(MEDIA, QUESTION, budget)
+    with pytest.raises(InputError, match="100 %"):
+        engine.repruned(session, budget)
+
+
+@pytest.mark.parametrize("question", ["", "  \n", "x" * 100_000])
+def test_a_question_that_cannot_be_used_is_refused_at_once(engine: Engine, question: str) -> None:
+    with pytest.raises(InputError):
+        engine.compare(MEDIA, question, 0.25)
+    with pytest.raises(InputError):
+        engine.rank(MEDIA, question)
+
+
+def test_an_answer_has_at_least_one_token(engine: Engine) -> None:
+    with pytest.raises(InputError, match="at least 1"):
+        engine.compare(MEDIA, QUESTION, 0.25, max_new_tokens=0)
+    assert engine.compare(MEDIA, QUESTION, 0.25, max_new_tokens=1).result().pruned.n_tokens == 1
+
+
+def test_methods_and_layers_that_do_not_exist_are_named(engine: Engine, vlm: VLM) -> None:
+    with pytest.raises(InputError, match="iwp, random, uniform"):
+        choose_method(vlm, 0.25, "magic")
+    with pytest.raises(IWPError, match="layer"):
+        engine.compare(MEDIA, QUESTION, 0.25, method=choose_method(vlm, 1, layer=99)).result()
+
+
+def test_the_engine_goes_on_after_a_failure(engine: Engine, vlm: VLM) -> None:
+    broken = Media(())
+    with pytest.raises(IndexError):
+        engine.compare(broken, QUESTION, 0.25).result()
+    assert engine.compare(MEDIA, QUESTION, 0.25).result().n_visual > 0
+
+
+# --- stop, deadline, one at a time -------------------------------------------------------
+
+
+def test_stop_ends_a_run_within_one_token(vlm: VLM) -> None:
+    run = Engine(vlm).compare(MEDIA, QUESTION, 0.25, max_new_tokens=100_000)
+    for event in run:
+        if isinstance(event, Text) and len(event.text) > 3:
+            break
+    run.stop()
+    rest = list(run)
+    assert run.join(5)
+    last = rest[-1]
+    assert isinstance(last, SideDone)
+    assert last.answer.finish == "stopped"
+    assert last.answer.n_tokens >= 3
+    assert last.session.baseline is None
+
+
+def test_a_run_stopped_at_once_says_nothing_more(vlm: VLM) -> None:
+    run = Engine(vlm).compare(MEDIA, QUESTION, 0.25, max_new_tokens=100_000)
+    run.stop()
+    assert run.join(5)
+    assert not any(isinstance(event, Done) for event in run)
+
+
+def test_the_deadline_ends_answers_and_keeps_them(vlm: VLM) -> None:
+    engine = Engine(vlm, Settings(max_new_tokens=100_000, deadline_s=0.5))
+    start = time.monotonic()
+    result = engine.compare(MEDIA, QUESTION, 0.25).result()
+    assert time.monotonic() - start < 5
+    assert result.baseline.finish == result.pruned.finish == "deadline"
+    assert 0 < result.baseline.n_tokens < 100_000
+    assert result.pruned.n_tokens == 0
+    assert len(result.kept) == iwp.keep_count(result.n_visual, 0.25)
+    json.dumps(report.to_json(result), allow_nan=False)
+
+
+def test_two_runs_never_share_the_device(vlm: VLM, monkeypatch: pytest.MonkeyPatch) -> None:
+    engine = Engine(vlm, Settings(max_new_tokens=2))
+    inside, most, gate = [0], [0], threading.Lock()
+    encode = vlm.adapter.encode
+
+    def counted(prepared: object) -> torch.Tensor:
+        with gate:
+            inside[0] += 1
+            most[0] = max(most[0], inside[0])
+        time.sleep(0.02)
+        features: torch.Tensor = encode(prepared)  # type: ignore[arg-type]
+        with gate:
+            inside[0] -= 1
+        return features
+
+    monkeypatch.setattr(vlm.adapter, "encode", counted)
+    runs = [engine.compare(MEDIA, QUESTION, 0.25) for _ in range(4)]
+    results = [run.result() for run in runs]
+    assert most[0] == 1
+    assert len({result.pruned.answer for result in results}) == 1
+
+
+# --- measuring ---------------------------------------------------------------------------
+
+
+def test_timings_add_up_and_memory_shrinks(engine: Engine) -> None:
+    result = engine.compare(MEDIA, QUESTION, 0.1).result()
+    for answer in (result.baseline, result.pruned):
+        timing = answer.timing
+        assert 0 < timing.encode_s < timing.first_token_s <= timing.total_s
+        assert timing.selection_s <= timing.prefill_s
+        steps = (answer.n_tokens - 1) * timing.per_token_s
+        assert timing.first_token_s + steps == pytest.approx(timing.total_s, rel=0.01)
+        assert answer.peak_bytes is None
+    assert result.baseline.timing.selection_s == 0
+    assert result.pruned.timing.selection_s > 0
+    assert 0 < result.pruned.kv_bytes < result.baseline.kv_bytes
+
+
+def test_kv_bytes_are_those_of_the_prompt(engine: Engine, vlm: VLM) -> None:
+    text = vlm.model.config.text_config
+    prompt = tiny.inputs(QUESTION, MEDIA.frames[0])["input_ids"].shape[1]
+    width = text.num_key_value_heads * (text.hidden_size // text.num_attention_heads)
+    result = engine.compare(MEDIA, QUESTION, 0.25).result()
+    assert result.baseline.kv_bytes == text.num_hidden_layers * 2 * prompt * width * 4
+
+
+def test_threads_are_given_back(vlm: VLM) -> None:
+    before = torch.get_num_threads()
+    Engine(vlm, Settings(threads=2, max_new_tokens=1)).compare(MEDIA, QUESTION, 0.5).result()
+    assert torch.get_num_threads() == before
+
+
+def test_small_models_compute_with_one_thread(vlm: VLM) -> None:
+    assert cpu_threads(vlm.model, torch.device("cpu")) == 1
+    assert cpu_threads(vlm.model, torch.device("cpu"), wanted=3) == 3
+    assert cpu_threads(vlm.model, torch.device("cuda")) == torch.get_num_threads()
+
+
+def test_warm_up_runs_and_leaves_the_engine_free(engine: Engine) -> None:
+    engine.warm_up()
+    assert engine.rank(MEDIA, QUESTION).layout.n > 0
+
+
+# --- the plain calls ---------------------------------------------------------------------
+
+
+def test_compare_and_rank_take_pictures_files_and_media(vlm: VLM, tmp_path: Path) -> None:
+    file = tmp_path / "picture.png"
+    MEDIA.frames[0].save(file)
+    ranks = [iwp.rank(vlm, image, QUESTION) for image in (file, str(file), MEDIA.frames[0], MEDIA)]
+    assert all(torch.equal(ranks[0], other) for other in ranks)
+    assert sorted(ranks[0].tolist()) == list(range(len(ranks[0])))
+    result = iwp.compare(vlm, file, QUESTION, budget=0.25, max_new_tokens=2)
+    assert result.ranks == tuple(ranks[0].tolist())
+    assert result.pruned.n_tokens == 2

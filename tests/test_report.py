@@ -1,0 +1,72 @@
+"""Results as JSON and as a table."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+
+import pytest
+
+from iwp import report
+from iwp.types import Answer, RunResult, Timing, VisualLayout
+
+TIMING = Timing(0.5, 0.0, 0.25, 0.75, 0.0, 1.5)
+BASELINE = Answer("red", 3, 1000, TIMING, 2_500_000, None, "eos")
+PRUNED = replace(
+    BASELINE, answer="blue", visual_tokens=222, timing=replace(TIMING, selection_s=0.002)
+)
+RESULT = RunResult(
+    baseline=BASELINE,
+    pruned=PRUNED,
+    n_visual=1000,
+    budget=0.222,
+    kept=(1, 3),
+    ranks=(2, 0, 3, 1),
+    layout=VisualLayout(1000, 10, 10, ()),
+    method="IWP(budget=0.222)",
+    model="demo",
+    device="cpu",
+    attention="sdpa",
+)
+
+
+def test_json_has_the_promised_keys_and_survives_a_round_trip() -> None:
+    content = report.to_json(RESULT)
+    assert json.loads(json.dumps(content, allow_nan=False)) == content
+    assert set(content) == {
+        *("baseline", "pruned", "n_visual", "budget", "kept", "ranks"),
+        *("model", "device", "attention", "method"),
+    }
+    assert content["kept"] == [1, 3]
+    assert content["pruned"]["answer"] == "blue"
+    assert content["pruned"]["timing"]["selection_s"] == 0.002
+    assert content["baseline"]["peak_bytes"] is None
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), -float("inf")])
+def test_json_never_holds_a_number_that_is_not_finite(value: float) -> None:
+    timing = replace(TIMING, per_token_s=value)
+    content = report.to_json(replace(RESULT, baseline=replace(BASELINE, timing=timing)))
+    assert content["baseline"]["timing"]["per_token_s"] is None
+
+
+def test_rows_leave_out_what_was_measured_on_neither_side() -> None:
+    found = {label: (left, right) for label, left, right in report.rows(RESULT)}
+    assert found["Visual tokens"] == ("1,000 of 1,000", "222 of 1,000")
+    assert found["Token selection"] == ("-", "2.0 ms")
+    assert found["Total"] == ("1.50 s", "1.50 s")
+    assert found["KV cache"] == ("2.50 MB", "2.50 MB")
+    assert "Peak device memory" not in found
+    assert "Each further token" not in found
+
+
+def test_peak_memory_is_shown_where_it_was_measured() -> None:
+    result = replace(RESULT, baseline=replace(BASELINE, peak_bytes=17_800_000_000))
+    assert ("Peak device memory", "17,800 MB", "-") in report.rows(result)
+
+
+def test_table_names_answers_model_and_method() -> None:
+    text = report.table(RESULT)
+    assert "Every visual token: red" in text
+    assert "Kept tokens only:   blue" in text
+    assert "demo on cpu, sdpa attention, IWP(budget=0.222)" in text
