@@ -89,7 +89,8 @@ class Shortened:
 
     def mask(self, mask: Tensor | None) -> Tensor | None:
         """The mask of a continuation, without the columns of the dropped rows."""
-        return self._once("continuation", mask, self._columns)
+        short: Tensor | None = self._once("continuation", mask, self._columns)
+        return short
 
     def positions(self, past: int, new: int) -> Tensor:
         """(..., new) positions of `new` tokens after `past` cached ones."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import weakref
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from typing import Any
 
@@ -55,6 +55,7 @@ def prune(model: Any, pruner: Pruner, *, visual: Tensor | None = None) -> Iterat
         if any(isinstance(getattr(hook, "__self__", None), _Cutter) for hook in _hooks(decoder)):
             raise IWPError("The model is being pruned already: leave that block first.")
         cutter = _Cutter(model, pruner, visual)
+        hooks: list[tuple[nn.Module, Callable[..., Any]]]
         hooks = [(model, cutter.before_model), (decoder, cutter.before_decoder)]
         hooks += [(layer, cutter.before_layer) for layer in decoder.layers[pruner.layer :]]
         for module, hook in hooks:
@@ -69,7 +70,7 @@ def decoder_of(model: Any) -> Any:
     Raises:
         ModelError: there is none, or not all of its layers have full attention.
     """
-    decoder = model.get_decoder() if hasattr(model, "get_decoder") else None
+    decoder: Any = model.get_decoder() if hasattr(model, "get_decoder") else None
     if not isinstance(getattr(decoder, "layers", None), nn.ModuleList):
         raise ModelError(f"IWP finds no text decoder in this {type(model).__name__}.")
     if set(getattr(decoder.config, "layer_types", None) or ()) - {"full_attention"}:
@@ -108,18 +109,23 @@ class _Cutter:
 
     def before_decoder(self, _: nn.Module, args: tuple[Any, ...], call: dict[str, Any]) -> Any:
         """Tell a new prompt from the continuation of a cut one."""
-        cache = call.get("past_key_values")
+        cache: Any = call.get("past_key_values")
         self._short = None if cache is None else self._by_cache.get(cache)
         if self._short is None:
             self._prompt = self._new_prompt(call, cache)
             return None
         self._prompt = None
         self._short.forget()
+        past, new = cache.get_seq_length(), call["inputs_embeds"].shape[1]
+        if self._given is None:
+            self._refuse_pictures(new)
         if self._pruner.layer > 0:
             return None
         # No layer has the full length any more, so the model would count from the short one.
-        positions = self._short.positions(cache.get_seq_length(), call["inputs_embeds"].shape[1])
         mask = self._short.mask(call.get("attention_mask"))
+        if mask is not None and mask.shape[-1] != past + new:
+            raise IWPError("A prompt cut before layer 0 cannot go on: cut before layer 1 or later.")
+        positions = self._short.positions(past, new)
         return args, {**call, "position_ids": positions, "attention_mask": mask}
 
     def before_layer(self, layer: nn.Module, args: tuple[Any, ...], call: dict[str, Any]) -> Any:
@@ -145,11 +151,15 @@ class _Cutter:
         placeholders = torch.tensor(self._placeholders, dtype=ids.dtype, device=ids.device)
         return torch.isin(ids[0], placeholders).nonzero().flatten()
 
+    def _refuse_pictures(self, new: int) -> None:
+        # A single token is the model's own, whatever its id.
+        if new > 1 and self._visual is not None and self._visual.shape[0] > 0:
+            raise IWPError("IWP prunes pictures of a new prompt only: start with an empty cache.")
+
     def _new_prompt(self, call: dict[str, Any], cache: Any) -> Prompt | None:
         embeds = call["inputs_embeds"]
         if cache is not None and cache.get_seq_length() > 0:
-            if self._visual is not None and self._visual.shape[0] > 0 and embeds.shape[1] > 1:
-                raise IWPError("IWP prunes whole prompts: start with an empty cache.")
+            self._refuse_pictures(embeds.shape[1])
             return None
         if self._visual is None:
             raise IWPError("A prompt of embeddings needs prune(..., visual=positions).")

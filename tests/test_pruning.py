@@ -71,6 +71,8 @@ def test_generate_equals_hiding_the_dropped_keys(
         dropped = rows[~torch.isin(torch.arange(len(rows)), cut.kept)]
     truth = oracles.hidden_logits(model, prompt, tokens[:-1], dropped, layer)
     assert (logits - truth).abs().max() < NEAR
+    whole = oracles.hidden_logits(model, prompt, tokens[:-1], dropped[:0], layer)
+    assert layer == tiny.LAYERS or (logits - whole).abs().max() > 100 * NEAR
 
 
 @pytest.mark.parametrize("layer", [0, 3])
@@ -162,9 +164,14 @@ def test_the_model_is_as_it_was_also_after_an_error(
     _, baseline = generated(model, prompt)
     before = {name: value.clone() for name, value in model.state_dict().items()}
     attributes = {name: set(vars(module)) for name, module in model.named_modules()}
-    with pytest.raises(RuntimeError, match="stop"), prune(model, IWP(layer=2)):
-        generated(model, prompt)
-        raise RuntimeError("stop")
+
+    def stumble() -> None:
+        with prune(model, IWP(layer=2)):
+            generated(model, prompt)
+            raise RuntimeError("stop")
+
+    with pytest.raises(RuntimeError, match="stop"):
+        stumble()
     assert hook_count(model) == 0
     assert {name: set(vars(module)) for name, module in model.named_modules()} == attributes
     assert all(torch.equal(before[name], value) for name, value in model.state_dict().items())
@@ -224,6 +231,31 @@ def test_what_cannot_be_cut_is_refused(model: Any, prompt: dict[str, torch.Tenso
     ):
         model(**ends_with_picture)
     assert hook_count(model) == 0
+
+
+@pytest.mark.parametrize("layer", [0, 2])
+def test_a_second_question_about_the_same_picture(
+    model: Any, prompt: dict[str, torch.Tensor], layer: int
+) -> None:
+    more = tiny.tokenizer()(" And then?", return_tensors="pt")["input_ids"]
+    with prune(model, Uniform(budget=0.2, layer=layer)) as trace:
+        first = model.generate(
+            **prompt, max_new_tokens=3, do_sample=False, return_dict_in_generate=True
+        )
+        longer = torch.cat((first.sequences, more), dim=1)
+        again = {"input_ids": longer, "attention_mask": torch.ones_like(longer)}
+        again["past_key_values"] = first.past_key_values
+        if layer == 0:
+            with pytest.raises(IWPError, match=r"empty cache|layer 1"):
+                generated(model, again)
+            return
+        tokens, logits = generated(model, again)
+    rows = visual_rows(model, prompt)
+    dropped = rows[~torch.isin(torch.arange(len(rows)), trace.cuts[0].kept)]
+    whole = {**prompt, "input_ids": longer, "attention_mask": torch.ones_like(longer)}
+    truth = oracles.hidden_logits(model, whole, tokens[:-1], dropped, layer)
+    assert len(trace.cuts) == 1
+    assert (logits - truth).abs().max() < NEAR
 
 
 def test_sdpa_needs_no_mask_after_the_cut(prompt: dict[str, torch.Tensor]) -> None:

@@ -92,7 +92,8 @@ class LayerView:
         norm = getattr(attention, f"{kind}_norm", None)
         if norm is not None:
             heads = norm(heads)
-        return heads.transpose(0, 1).float()
+        by_head: Tensor = heads.transpose(0, 1).float()
+        return by_head
 
 
 @dataclass(frozen=True)
