@@ -22,25 +22,15 @@ _GOLDEN = (math.sqrt(5.0) - 1.0) / 2.0
 class Uniform(Pruner):
     """Keeps visual tokens spread evenly over the token numbers, nested over all budgets.
 
-    Steps of about the golden section of n, taken modulo n, visit every token once, and the tokens
-    visited first are spread evenly wherever the walk stops.
+    Token i comes in the order of the fractional part of i times the golden section: wherever that
+    order is cut off, neighbours kept are at one of three distances only.
     """
 
     name: ClassVar[str] = "uniform"
 
     def rank(self, view: LayerView) -> Ranking:
         """See `Pruner.rank`. Scores fall evenly with the rank."""
-        n = view.n
-        order = torch.arange(n, device=view.visual.device) * golden_step(n) % n
-        ranks = ranks_of(order)
-        return Ranking(ranks=ranks, scores=1.0 - ranks.float() / n)
-
-
-def golden_step(n: int) -> int:
-    """The integer nearest to the golden section of `n` that shares no factor with it."""
-    middle = round(n * _GOLDEN)
-    for distance in range(n):
-        for step in (middle - distance, middle + distance):
-            if step > 0 and math.gcd(step, n) == 1:
-                return step
-    return 1
+        # On the CPU: some devices have no float64, and float32 has too few digits for large i.
+        turns = torch.arange(view.n, dtype=torch.float64) * _GOLDEN
+        ranks = ranks_of(turns.frac().argsort(stable=True)).to(view.visual.device)
+        return Ranking(ranks=ranks, scores=1.0 - ranks.float() / view.n)
