@@ -6,21 +6,22 @@ import itertools
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import gradio as gr
 from gradio.data_classes import FileDataDict
 
 from iwp import media, report
+from iwp.budget import check_budget
 from iwp.errors import IWPError
-from iwp.types import Answer, Done, Event, Ranked, SideDone, Stage, Text
+from iwp.types import Answer, Done, Event, Media, Ranked, SideDone, Stage, Text
 from iwp.ui import text, timings, token_map, upload
 from iwp.ui.visitors import Asked, Visitor, Visitors
 
 if TYPE_CHECKING:
-    from iwp.engine import Engine
-    from iwp.run import Run
     from iwp.settings import Settings
+    from iwp.ui.backend import Backend, PageRun
 
 _HALT_PATIENCE_S = 5.0  # a stopped run ends within a token, also a slow model's
 
@@ -49,7 +50,7 @@ class Page:
 class Handlers:
     """The functions behind the page's events, for one engine."""
 
-    def __init__(self, engine: Engine, settings: Settings, cache: str) -> None:
+    def __init__(self, engine: Backend, settings: Settings, cache: str) -> None:
         """`cache` is the folder from which the page may show pictures."""
         self._engine = engine
         self._settings = settings
@@ -68,7 +69,8 @@ class Handlers:
                 raise IWPError(text.NO_PICTURE)
             if not (question or "").strip():
                 raise IWPError(text.NO_QUESTION)
-            opened = media.open_picture(picture)
+            budget = check_budget(budget)
+            opened = self._open(picture)
         asked = Asked(
             run_id=str(next(self._numbers)),
             media=opened,
@@ -89,9 +91,7 @@ class Handlers:
         asked = visitor.asked
         if asked is None:
             return
-        page = Page(
-            token_map.unranked(asked.run_id, asked.picture, asked.media.size, asked.budget)
-        )
+        page = Page(token_map.unranked(asked.run_id, asked.picture, asked.media.size, asked.budget))
         if visitor.stopped:
             yield replace(page, status=text.STOPPED).values()
             return
@@ -105,7 +105,7 @@ class Handlers:
                     page = replace(page, token_map=ranked)
                 page = self._apply(event, page, visitor, asked.budget)
                 yield page.values()
-        yield self._end(page, visitor).values()
+        yield self._end(page).values()
 
     # --- budget --------------------------------------------------------------------------
 
@@ -134,7 +134,7 @@ class Handlers:
                     return  # the next event answers the newer budget
                 page = self._apply(event, page, visitor, budget)
                 yield page.answers()
-        yield self._end(page, visitor).answers()
+        yield self._end(page).answers()
 
     # --- Stop and leaving ----------------------------------------------------------------
 
@@ -164,7 +164,7 @@ class Handlers:
             every one; the object that `python -m iwp run --json` prints.
         """
         with _sentences():
-            picture = media.open_picture(upload.uploaded_path(image))
+            picture = self._open(upload.uploaded_path(image))
             run = self._engine.compare(picture, question, budget)
             try:
                 return report.to_json(run.result())
@@ -173,7 +173,10 @@ class Handlers:
 
     # --- parts ---------------------------------------------------------------------------
 
-    def _events(self, run: Run, visitor: Visitor) -> Iterator[Event]:
+    def _open(self, picture: str | Path) -> Media:
+        return media.open_picture(picture, max_pixels=self._settings.max_pixels)
+
+    def _events(self, run: PageRun, visitor: Visitor) -> Iterator[Event]:
         """The run's events; the run ends when this generator is closed.
 
         The `finally` runs on the server's event loop when a tab closes: it only sets flags.
@@ -183,7 +186,7 @@ class Handlers:
         try:
             if visitor.stopped:
                 run.stop()
-            yield from self._engine.updates(run)
+            yield from run.updates()
         finally:
             run.stop()
             visitor.run = None
@@ -209,7 +212,8 @@ class Handlers:
             return replace(page, pruned=event.answer.answer, timings=table)
         elif isinstance(event, Done):
             visitor.session = event.session
-            return replace(page, status=text.DONE, busy=False)
+            ended = event.result.pruned.finish == "deadline"
+            return replace(page, status=text.DEADLINE if ended else text.DONE, busy=False)
         return page
 
     @staticmethod
@@ -218,13 +222,11 @@ class Handlers:
         return replace(page, baseline=answer.answer, timings=timings.render(answer, None))
 
     @staticmethod
-    def _end(page: Page, visitor: Visitor) -> Page:
-        """The last state of the page: nothing moves any more."""
+    def _end(page: Page) -> Page:
+        """The last state of the page. A run that ends without `Done` was stopped."""
         if not page.busy:
             return page
-        return replace(
-            page, status=text.STOPPED if visitor.stopped else text.DEADLINE, busy=False
-        )
+        return replace(page, status=text.STOPPED, busy=False)
 
 
 @contextmanager

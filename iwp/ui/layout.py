@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import dataclass
 from html import escape
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -15,9 +16,8 @@ from iwp.ui.token_map import TokenMap
 from iwp.ui.upload import PictureUpload
 
 if TYPE_CHECKING:
-    from iwp.adapters.base import VLM
-    from iwp.engine import Engine
     from iwp.settings import Settings
+    from iwp.ui.backend import Backend
 
 EXAMPLES: Final = Path(__file__).parents[2] / "assets" / "examples"
 MAX_WAITING: Final = 32
@@ -29,7 +29,28 @@ _WITH_BUDGET: Final = """(picture, question) => [
 ]"""
 
 
-def build_demo(engine: Engine, settings: Settings, examples: Path = EXAMPLES) -> gr.Blocks:
+@dataclass(frozen=True)
+class _Asking:
+    """The left column: what a person gives."""
+
+    picture: gr.Image
+    question: gr.Textbox
+    compare: gr.Button
+    stop: gr.Button
+    status: gr.HTML
+
+
+@dataclass(frozen=True)
+class _Showing:
+    """The right column: what comes of it."""
+
+    token_map: TokenMap
+    baseline: gr.Textbox
+    pruned: gr.Textbox
+    timings: gr.HTML
+
+
+def build_demo(engine: Backend, settings: Settings, examples: Path = EXAMPLES) -> gr.Blocks:
     """The page, ready to launch.
 
     Args:
@@ -37,104 +58,117 @@ def build_demo(engine: Engine, settings: Settings, examples: Path = EXAMPLES) ->
         settings: what the operator chose.
         examples: folder with `examples.json`; without it the page shows no examples.
     """
-    with gr.Blocks(
-        title=text.TITLE, analytics_enabled=False, delete_cache=_CACHE_SECONDS
-    ) as demo:
-        gr.HTML(_header(engine.vlm, settings), elem_id="header")
+    with gr.Blocks(title=text.TITLE, analytics_enabled=False, delete_cache=_CACHE_SECONDS) as demo:
+        _html("header", _header(engine))
         with gr.Row(elem_id="columns"):
             with gr.Column(scale=4, min_width=320):
-                picture = PictureUpload(
-                    label=text.PICTURE,
-                    sources=["upload", "clipboard"],
-                    height=260,
-                    buttons=[],
-                    elem_id="picture",
-                )
-                question = gr.Textbox(
-                    label=text.QUESTION,
-                    placeholder=text.QUESTION_HINT,
-                    max_lines=4,
-                    elem_id="question",
-                )
-                with gr.Row(elem_id="buttons"):
-                    compare = gr.Button(text.COMPARE, variant="primary", elem_id="compare")
-                    stop = gr.Button(text.STOP, elem_id="stop", min_width=96, scale=0)
-                status = gr.HTML(elem_id="status")
-                if rows := _examples(examples):
-                    gr.Examples(
-                        rows, [picture, question], label=text.EXAMPLES, elem_id="examples"
-                    )
+                about = text.DEMO_MODEL if settings.model == "demo" else text.OTHER_MODEL
+                asking = _asking(examples, about)
             with gr.Column(scale=7, min_width=320):
-                token_map = TokenMap(elem_id="token-map")
-                with gr.Row(elem_id="answers"):
-                    baseline, pruned = (
-                        gr.Textbox(
-                            label=label,
-                            placeholder=text.ANSWER_HINT,
-                            lines=2,
-                            max_lines=12,
-                            interactive=False,
-                            buttons=["copy"],
-                            min_width=240,
-                            elem_id=elem_id,
-                        )
-                        for label, elem_id in (
-                            (text.BASELINE, "baseline"),
-                            (text.PRUNED, "pruned"),
-                        )
-                    )
-                timings = gr.HTML(elem_id="timings")
-        budget = gr.Number(visible=False)
-
-        handlers = Handlers(engine, settings, token_map.GRADIO_CACHE)
-        answers: list[Any] = [baseline, pruned, timings, status]
-        private: dict[str, Any] = {"api_visibility": "private", "show_progress": "hidden"}
-        # The engine's lock guards the device; this limit only keeps the queue in order.
-        device: dict[str, Any] = {**private, "concurrency_id": "gpu", "concurrency_limit": 1}
-
-        begun = gr.on(
-            [compare.click, question.submit],
-            handlers.begin,
-            [picture, question, budget],
-            [token_map, *answers],
-            js=_WITH_BUDGET,
-            queue=False,
-            **private,
-        )
-        answered = begun.success(handlers.answer, None, [token_map, *answers], **device)
-        noted = token_map.release(
-            handlers.note, None, None, queue=False, trigger_mode="multiple", **private
-        )
-        repruned = noted.success(
-            handlers.repruned, None, answers, trigger_mode="multiple", **device
-        )
-        # First let the run end by itself, so that its timings are shown; then leave the queue.
-        halted = stop.click(handlers.halt, None, None, queue=False, **private)
-        halted.then(None, None, None, cancels=[answered, repruned])
-        demo.unload(handlers.forget)
-        gr.api(
-            handlers.compare, api_name="compare", concurrency_id="gpu", concurrency_limit=1
-        )
+                showing = _showing()
+        _wire(demo, engine, settings, asking, showing)
     demo.queue(max_size=MAX_WAITING, default_concurrency_limit=4)
     return demo
 
 
-def _header(vlm: VLM, settings: Settings) -> str:
-    """Title, what the page does, what runs where, and what the model can do."""
-    dtype = str(vlm.model.dtype).removeprefix("torch.")
+def _asking(examples: Path, about: str) -> _Asking:
+    picture = PictureUpload(
+        show_label=False,
+        label=text.PICTURE,
+        sources=["upload", "clipboard"],
+        height=240,
+        buttons=[],
+        elem_id="picture",
+    )
+    question = gr.Textbox(
+        label=text.QUESTION, placeholder=text.QUESTION_HINT, max_lines=4, elem_id="question"
+    )
+    with gr.Row(elem_id="buttons"):
+        compare = gr.Button(text.COMPARE, variant="primary", elem_id="compare")
+        stop = gr.Button(text.STOP, elem_id="stop", min_width=96, scale=0)
+    status = _html("status")
+    _html("about", f"<p>{escape(about)}</p>")
+    if rows := _examples(examples):
+        gr.Examples(rows, [picture, question], label=text.EXAMPLES, elem_id="examples")
+    return _Asking(picture, question, compare, stop, status)
+
+
+def _showing() -> _Showing:
+    token_map = TokenMap(elem_id="token-map")
+    with gr.Row(elem_id="answers"):
+        baseline = _answer_box(text.BASELINE, "baseline")
+        pruned = _answer_box(text.PRUNED, "pruned")
+    return _Showing(token_map, baseline, pruned, _html("timings"))
+
+
+def _html(elem_id: str, value: str = "") -> gr.HTML:
+    # gradio's default styles are meant for prose and draw frames around tables
+    return gr.HTML(value, elem_id=elem_id, apply_default_css=False)
+
+
+def _answer_box(label: str, elem_id: str) -> gr.Textbox:
+    with gr.Column(min_width=240):  # a column each, or gradio draws both as one form
+        return gr.Textbox(
+            label=label,
+            placeholder=text.ANSWER_HINT,
+            lines=2,
+            max_lines=12,
+            interactive=False,
+            buttons=["copy"],
+            elem_id=elem_id,
+        )
+
+
+def _wire(
+    demo: gr.Blocks, engine: Backend, settings: Settings, asking: _Asking, showing: _Showing
+) -> None:
+    """Connect events and handlers. Only `/compare` is public."""
+    handlers = Handlers(engine, settings, showing.token_map.GRADIO_CACHE)
+    budget = gr.Number(visible=False)
+    answers: list[Any] = [showing.baseline, showing.pruned, showing.timings, asking.status]
+    page = [showing.token_map, *answers]
+    private: dict[str, Any] = {"api_visibility": "private", "show_progress": "hidden"}
+    # The engine's own lock guards the device; this limit only keeps the queue in order.
+    device: dict[str, Any] = {"concurrency_id": "gpu", "concurrency_limit": 1}
+
+    begun = gr.on(
+        [asking.compare.click, asking.question.submit],
+        handlers.begin,
+        [asking.picture, asking.question, budget],
+        page,
+        js=_WITH_BUDGET,
+        queue=False,
+        **private,
+    )
+    answered = begun.success(handlers.answer, None, page, **private, **device)
+
+    noted = showing.token_map.release(
+        handlers.note, None, None, queue=False, trigger_mode="multiple", **private
+    )
+    repruned = noted.success(
+        handlers.repruned, None, answers, trigger_mode="multiple", **private, **device
+    )
+
+    # First the run ends by itself, so that its timings are shown; then the queue is left.
+    halted = asking.stop.click(handlers.halt, None, None, queue=False, **private)
+    halted.then(None, None, None, cancels=[answered, repruned])
+    demo.unload(handlers.forget)
+    gr.api(handlers.compare, api_name="compare", **device)
+
+
+def _header(engine: Backend) -> str:
+    """Title, what the page does, and what runs where."""
+    vlm = engine.vlm
     facts = {
         "Model": vlm.name,
-        "Device": str(vlm.device),
+        "Device": engine.device_name,
         "Attention": vlm.attention,
-        "Precision": dtype,
+        "Precision": str(vlm.model.dtype).removeprefix("torch."),
     }
-    chips = "".join(
-        f"<li><span>{name}</span> {escape(value)}</li>" for name, value in facts.items()
-    )
-    about = text.DEMO_MODEL if settings.model == "demo" else text.OTHER_MODEL
+    chips = "".join(f"<li><span>{name}</span> {escape(fact)}</li>" for name, fact in facts.items())
     return (
         f'<header><h1>{escape(text.TITLE)}</h1><p class="lead">{escape(text.LEAD)}</p>'
-        f'<ul class="facts">{chips}</ul><p class="about">{escape(about)}</p></header>'
+        f'<ul class="facts">{chips}</ul></header>'
     )
 
 

@@ -49,11 +49,14 @@ FINISH: Final = {
 }
 TIMING_NOTE: Final = (
     "Greedy decoding, one run after the other on a warmed-up device. The picture is encoded once "
-    "and its time counted on both sides; prefill includes the selection."
+    "and its time counted on both sides; prefill includes the selection. Ratio: how many times "
+    "less the kept tokens need."
 )
 
 NO_PICTURE: Final = "Add a picture first: drop it, paste it or choose a file."
 NO_QUESTION: Final = "Ask a question about the picture."
-NOT_UPLOADED: Final = "Send the picture as an uploaded file, for example handle_file('picture.png')."
+NOT_UPLOADED: Final = (
+    "Send the picture as an uploaded file, for example handle_file('picture.png')."
+)
 RUN_ENDED_EARLY: Final = "The comparison was stopped before both answers were there."
 ERROR_TITLE: Final = "Cannot compare"

@@ -15,7 +15,7 @@ class SystemFont(gr.themes.Font):
     """A font keyword such as system-ui, which CSS understands only without quotes."""
 
     def __str__(self) -> str:
-        return self.name
+        return str(self.name)
 
 
 def theme() -> gr.themes.Base:
@@ -50,8 +50,9 @@ def theme() -> gr.themes.Base:
         block_title_text_color_dark="*neutral_300",
         block_title_text_weight="600",
         block_shadow="none",
+        input_border_width="1px",
         input_background_fill="white",
-        input_background_fill_dark="*neutral_900",
+        input_background_fill_dark="*neutral_950",
         input_border_color="*neutral_300",
         input_border_color_dark="*neutral_700",
         color_accent="*primary_600",

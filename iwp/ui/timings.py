@@ -12,7 +12,8 @@ from iwp.ui import text
 if TYPE_CHECKING:
     from iwp.types import Answer
 
-_NONE = "–"
+_NONE = "\N{EN DASH}"
+_TIMES = "\N{MULTIPLICATION SIGN}"
 
 
 class Row(NamedTuple):
@@ -41,7 +42,8 @@ def render(baseline: Answer | None, pruned: Answer | None) -> str:
     if baseline is None and pruned is None:
         return ""
     n = baseline.visual_tokens if baseline else 0
-    body = [_line("Visual tokens", _tokens(baseline, n), _tokens(pruned, n), _share(pruned, n))]
+    kept = pruned.visual_tokens if pruned else None
+    body = [_line("Visual tokens", _tokens(baseline, n), _tokens(pruned, n), _ratio(n, kept))]
     for row in ROWS:
         left, right = (row.value(side) if side else None for side in (baseline, pruned))
         if row.label == "Peak device memory" and left is None and right is None:
@@ -79,15 +81,12 @@ def _tokens(answer: Answer | None, n: int) -> str:
     return f"{answer.visual_tokens:,} of {n:,}" if n else f"{answer.visual_tokens:,}"
 
 
-def _share(pruned: Answer | None, n: int) -> str:
-    return f"{100 * pruned.visual_tokens / n:.1f} %" if pruned and n else _NONE
-
-
 def _ratio(left: float | None, right: float | None) -> str:
     """How many times less the pruned side needs."""
     if not left or not right:
         return _NONE
-    return f"{left / right:.1f}×" if left / right < 100 else f"{left / right:.0f}×"
+    ratio = left / right
+    return f"{ratio:.1f}{_TIMES}" if ratio < 100 else f"{ratio:.0f}{_TIMES}"
 
 
 def _finishes(baseline: Answer | None, pruned: Answer | None) -> str:

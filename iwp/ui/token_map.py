@@ -21,9 +21,10 @@ if TYPE_CHECKING:
 _HERE: Final = Path(__file__).parent
 _HTML: Final = (_HERE / "token_map.html").read_text("utf-8")
 _CSS: Final = (_HERE / "token_map.css").read_text("utf-8")
-# One script for the browser: the grid's own drawing first, then the widget around it.
+# One script for the browser: how a grid is drawn, then the widget around it.
 _JS: Final = "\n".join(
-    (_HERE / name).read_text("utf-8") for name in ("token_grid.js", "token_map.js")
+    (_HERE / name).read_text("utf-8")
+    for name in ("token_grid.js", "token_map.js", "token_controls.js")
 )
 
 
@@ -53,7 +54,7 @@ class TokenMapData(GradioModel):
     height: int
     n: int = 0
     budget: float
-    grids: list[GridData] = []
+    grids: list[GridData]
 
 
 def unranked(run_id: str, picture: str, size: tuple[int, int], budget: float) -> TokenMapData:
@@ -64,6 +65,7 @@ def unranked(run_id: str, picture: str, size: tuple[int, int], budget: float) ->
         width=size[0],
         height=size[1],
         budget=budget,
+        grids=[],
     )
 
 
@@ -129,7 +131,7 @@ class TokenMap(gr.HTML):
     # A data model, not a bare dict: gradio then serves the picture and checks its path.
     data_model = TokenMapData
 
-    def __init__(self, **options: Any) -> None:  # noqa: ANN401 - gradio's own options
+    def __init__(self, **options: Any) -> None:
         super().__init__(
             html_template=_HTML,
             css_template=_CSS,

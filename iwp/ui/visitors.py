@@ -8,9 +8,9 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from iwp.run import Run
     from iwp.session import Session
     from iwp.types import Answer, Media
+    from iwp.ui.backend import PageRun
 
 
 @dataclass(frozen=True)
@@ -47,7 +47,7 @@ class Visitor:
     seq: int = 0
     answered: float | None = None
     stopped: bool = False
-    run: Run | None = None
+    run: PageRun | None = None
     idle: threading.Event = field(default_factory=threading.Event)
 
     def ask(self, asked: Asked) -> None:

@@ -11,6 +11,7 @@ from typing import Any
 
 import torch
 
+from iwp.budget import check_budget, keep_count
 from iwp.errors import InputError
 from iwp.run import Brake, Run
 from iwp.types import (
@@ -54,6 +55,7 @@ class FakeEngine:
             attention="sdpa",
             model=SimpleNamespace(dtype=torch.float32),
         )
+        self.device_name = "cpu"
         self.word_s = word_s
         self.words = words
         self.crops = crops
@@ -69,16 +71,16 @@ class FakeEngine:
         self._check(session.question, budget)
         return self._run(lambda brake: self._repruned(brake, session, budget))
 
-    @staticmethod
-    def updates(run: Run, hz: float = 20.0) -> Iterator[Event]:
-        return run.updates(hz)
+    @property
+    def busy(self) -> bool:
+        """Whether a run holds the device."""
+        return self._device.locked()
 
     @staticmethod
     def _check(question: str, budget: float) -> None:
         if len(question) > 4000:
             raise InputError("The question is too long; 4,000 characters are the most.")
-        if not isinstance(budget, float | int) or not 0 < budget <= 1:
-            raise InputError("Keep between 1 token and 100 % of the visual tokens.")
+        check_budget(budget)
 
     def _run(self, work: Any) -> Run:
         return Run(work, self._device, deadline_s=60.0)
@@ -103,7 +105,7 @@ class FakeEngine:
         yield from self._pruned(brake, session, budget)
 
     def _pruned(self, brake: Brake, session: FakeSession, budget: float) -> Iterator[Event]:
-        keep = max(1, int(budget * session.layout.n + 0.5))
+        keep = keep_count(session.layout.n, budget)
         yield Stage("pruned")
         answer = yield from self._side(brake, "pruned", session.question, keep)
         yield SideDone("pruned", answer, session)  # type: ignore[arg-type]

@@ -1,0 +1,61 @@
+"""The web demo: `python app.py [--model ID-or-folder] [--device D]`. Also a Space's entry point."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+from dataclasses import replace
+from importlib import import_module
+from importlib.util import find_spec
+from typing import Any
+
+# First: on ZeroGPU Spaces it prepares CUDA before torch is imported.
+spaces: Any = import_module("spaces") if find_spec("spaces") else None
+
+from iwp.engine import Engine  # noqa: E402
+from iwp.errors import IWPError  # noqa: E402
+from iwp.settings import Settings  # noqa: E402
+from iwp.ui import build_demo, launch_options  # noqa: E402
+from iwp.ui.forked import ForkedEngine  # noqa: E402
+
+LONGEST_LOAN_S = 120  # a GPU is lent to one comparison for at most this long
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Load the model and serve the page until interrupted.
+
+    The address follows GRADIO_SERVER_NAME and GRADIO_SERVER_PORT; 127.0.0.1:7860 otherwise.
+
+    Returns:
+        The exit code: 2 when the model or a setting cannot be used.
+    """
+    try:
+        settings = _settings(argv)
+        engine = Engine.load(settings)
+    except IWPError as error:
+        print(f"app.py: {error}", file=sys.stderr)
+        return 2
+    if spaces is not None and spaces.config.Config.zero_gpu:
+        # No device yet to warm up: it is lent for each comparison.
+        seconds = min(LONGEST_LOAN_S, int(settings.deadline_s))
+        demo = build_demo(ForkedEngine(engine, spaces.GPU(duration=seconds)), settings)
+    else:
+        engine.warm_up()
+        demo = build_demo(engine, settings)
+    demo.launch(**launch_options())
+    return 0
+
+
+def _settings(argv: Sequence[str] | None) -> Settings:
+    """The environment's settings, overridden by the command line."""
+    settings = Settings.from_env()
+    parser = argparse.ArgumentParser(prog="app.py", description="Serve the IWP web demo.")
+    parser.add_argument("--model", default=settings.model, help="demo, a folder or a Hub id")
+    parser.add_argument("--device", default=settings.device, help="such as cpu or cuda:0")
+    args = parser.parse_args(argv)
+    return replace(settings, model=args.model, device=args.device)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,40 @@
+"""What the page needs of an engine: `iwp.engine.Engine` has it, and so does `ForkedEngine`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Protocol
+
+if TYPE_CHECKING:
+    from iwp.adapters.base import VLM
+    from iwp.session import Session
+    from iwp.types import Event, Media, RunResult
+
+
+class PageRun(Protocol):
+    """One run: see `iwp.run.Run`."""
+
+    def stop(self) -> None:
+        """End the run soon. Returns at once: it is called on the server's event loop."""
+
+    def updates(self, hz: float = 20.0) -> Iterator[Event]:
+        """The events, texts thinned out to `hz` a second."""
+
+    def result(self) -> RunResult:
+        """Wait for the end of the run."""
+
+
+class Backend(Protocol):
+    """Runs comparisons: see `iwp.engine.Engine`."""
+
+    vlm: VLM
+
+    @property
+    def device_name(self) -> str:
+        """Where the model runs, for people."""
+
+    def compare(self, media: Media, question: str, budget: float) -> PageRun:
+        """Start a comparison."""
+
+    def repruned(self, session: Session, budget: float) -> PageRun:
+        """Start the pruned side again at another budget."""

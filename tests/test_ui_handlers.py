@@ -1,0 +1,210 @@
+"""The page's events, run without a page: same functions, fake engine, real threads."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import gradio as gr
+import pytest
+from PIL import Image
+
+from iwp.settings import Settings
+from iwp.ui import text
+from iwp.ui.handlers import Handlers
+from tests.browser.fake import FakeEngine
+
+TAB: Any = SimpleNamespace(session_hash="tab")
+
+
+@pytest.fixture
+def picture(tmp_path: Path) -> str:
+    path = tmp_path / "picture.png"
+    Image.new("RGB", (90, 60), "teal").save(path)
+    return str(path)
+
+
+@pytest.fixture
+def engine() -> FakeEngine:
+    return FakeEngine(word_s=0.01)
+
+
+@pytest.fixture
+def handlers(engine: FakeEngine, tmp_path: Path) -> Handlers:
+    return Handlers(engine, Settings(), str(tmp_path / "cache"))  # type: ignore[arg-type]
+
+
+def release(handlers: Handlers, budget: float, seq: int) -> None:
+    handlers.note(SimpleNamespace(budget=budget, seq=seq), TAB)  # type: ignore[arg-type]
+
+
+def wait_for(happened: Callable[[], bool]) -> None:
+    for _ in range(1000):
+        if happened():
+            return
+        time.sleep(0.01)
+    pytest.fail("it never happened")
+
+
+def test_compare_shows_the_picture_then_both_answers(handlers: Handlers, picture: str) -> None:
+    shown, *rest = handlers.begin(picture, "What colour?", 0.25, TAB)
+    assert (shown.n, shown.width, shown.height) == (0, 90, 60)
+    assert Path(shown.picture.path).is_file()
+    assert rest[:3] == ["", "", ""]
+
+    states = list(handlers.answer(TAB))
+    token_map, baseline, pruned, timings, status = states[-1]
+    n = token_map.n
+    keep = int(n * 0.25 + 0.5)
+    assert baseline.startswith(f"{n:,} tokens looked at: What colour?")
+    assert pruned.startswith(f"{keep:,} tokens looked at")
+    assert f"{keep:,} of {n:,}" in timings
+    assert text.DONE in status
+    # the answers grow, and the baseline is there before the pruned one starts
+    lengths = [len(state[1]) for state in states]
+    assert lengths == sorted(lengths)
+    assert all(state[1] == baseline for state in states if state[2])
+
+
+def test_a_release_answers_the_pruned_side_only(
+    handlers: Handlers, engine: FakeEngine, picture: str
+) -> None:
+    handlers.begin(picture, "What?", 0.25, TAB)
+    before = list(handlers.answer(TAB))[-1]
+    release(handlers, 0.5, seq=1)
+    baseline, pruned, timings, status = list(handlers.repruned(TAB))[-1]
+    assert baseline == before[1]
+    assert pruned != before[2]
+    assert "2.0" in timings
+    assert text.DONE in status
+    assert engine.runs == [("compare", 0.25), ("repruned", 0.5)]
+
+
+def test_only_the_newest_of_many_releases_is_answered(
+    handlers: Handlers, engine: FakeEngine, picture: str
+) -> None:
+    handlers.begin(picture, "What?", 0.25, TAB)
+    list(handlers.answer(TAB))
+    for seq, budget in ((1, 0.3), (3, 0.7), (2, 0.4)):  # the second arrives late
+        release(handlers, budget, seq)
+    for _ in range(3):
+        list(handlers.repruned(TAB))
+    assert engine.runs[1:] == [("repruned", 0.7)]
+
+
+def test_a_newer_release_ends_the_running_answer(
+    handlers: Handlers, engine: FakeEngine, picture: str
+) -> None:
+    engine.word_s = 0.02
+    handlers.begin(picture, "What?", 0.25, TAB)
+    list(handlers.answer(TAB))
+    release(handlers, 0.3, 1)
+    running = handlers.repruned(TAB)
+    next(running)
+    release(handlers, 0.6, 2)
+    list(running)
+    wait_for(lambda: engine.finished[-1] == "stopped")
+    assert "done" not in list(handlers.repruned(TAB))[-1]
+    assert engine.runs[-1] == ("repruned", 0.6)
+
+
+def test_a_release_before_any_comparison_does_nothing(handlers: Handlers) -> None:
+    release(handlers, 0.3, 1)
+    assert list(handlers.repruned(TAB)) == []
+
+
+def test_stop_ends_the_run_and_keeps_what_is_there(
+    handlers: Handlers, engine: FakeEngine, picture: str
+) -> None:
+    engine.word_s, engine.words = 0.02, 500
+    handlers.begin(picture, "What?", 0.25, TAB)
+    states = handlers.answer(TAB)
+    for state in states:
+        if len(state[1]) > 20:
+            break
+    handlers._visitors.get("tab").halt()  # what Stop does, without waiting for this very thread
+    *_, last = states
+    assert last[1].startswith("7,371 tokens")
+    assert "stopped by you" in last[3]
+    assert text.STOPPED in last[4]
+
+
+def test_stop_before_the_turn_comes_runs_nothing(
+    handlers: Handlers, engine: FakeEngine, picture: str
+) -> None:
+    handlers.begin(picture, "What?", 0.25, TAB)
+    handlers.halt(TAB)
+    states = list(handlers.answer(TAB))
+    assert text.STOPPED in states[-1][4]
+    assert engine.runs == []
+
+
+def test_a_closed_tab_stops_its_run(handlers: Handlers, engine: FakeEngine, picture: str) -> None:
+    engine.words = 500
+    handlers.begin(picture, "What?", 0.25, TAB)
+    states = handlers.answer(TAB)
+    next(states)
+    states.close()  # type: ignore[attr-defined]
+    wait_for(lambda: not engine.busy)
+
+
+def test_a_forgotten_visitor_stops_too(
+    handlers: Handlers, engine: FakeEngine, picture: str
+) -> None:
+    engine.words = 500
+    handlers.begin(picture, "What?", 0.25, TAB)
+    states = handlers.answer(TAB)
+    next(states)
+    handlers.forget(TAB)
+    list(states)
+    assert not engine.busy
+    assert len(handlers._visitors) == 0
+
+
+@pytest.mark.parametrize(
+    ("question", "budget", "sentence"),
+    [
+        ("", 0.5, text.NO_QUESTION),
+        ("   ", 0.5, text.NO_QUESTION),
+        ("x" * 100_000, 0.5, "too long"),
+        ("What?", 0.0, "Keep between"),
+        ("What?", 1.01, "Keep between"),
+        ("What?", float("nan"), "Keep between"),
+        ("What?", None, "Keep between"),
+    ],
+)
+def test_bad_input_is_one_sentence(
+    handlers: Handlers, picture: str, question: str, budget: Any, sentence: str
+) -> None:
+    def compare() -> None:
+        handlers.begin(picture, question, budget, TAB)
+        list(handlers.answer(TAB))
+
+    with pytest.raises(gr.Error, match=sentence) as caught:
+        compare()
+    assert caught.value.print_exception is False
+
+
+def test_no_picture(handlers: Handlers) -> None:
+    with pytest.raises(gr.Error, match="Add a picture"):
+        handlers.begin(None, "What?", 0.5, TAB)
+
+
+def test_a_file_that_is_no_picture(handlers: Handlers, tmp_path: Path) -> None:
+    broken = tmp_path / "broken.png"
+    broken.write_text("no picture")
+    with pytest.raises(gr.Error, match="not a JPEG") as caught:
+        handlers.begin(str(broken), "What?", 0.5, TAB)
+    assert str(tmp_path) not in str(caught.value)
+
+
+def test_bad_input_leaves_the_earlier_answer(handlers: Handlers, picture: str) -> None:
+    handlers.begin(picture, "What?", 0.25, TAB)
+    list(handlers.answer(TAB))
+    with pytest.raises(gr.Error):
+        handlers.begin(picture, "", 0.25, TAB)
+    release(handlers, 0.5, 1)
+    assert list(handlers.repruned(TAB))

@@ -1,0 +1,74 @@
+"""The table of measurements and the status line."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from iwp.types import Answer, Timing
+from iwp.ui import timings
+
+BASELINE = Answer(
+    answer="7Q",
+    n_tokens=3,
+    visual_tokens=1000,
+    timing=Timing(0.2, 0.0, 0.4, 0.61, 0.02, 0.65),
+    kv_bytes=12_000_000,
+    peak_bytes=None,
+    finish="eos",
+)
+PRUNED = replace(
+    BASELINE,
+    visual_tokens=222,
+    timing=Timing(0.2, 0.01, 0.1, 0.31, 0.01, 0.33),
+    kv_bytes=3_000_000,
+)
+
+
+def test_every_measurement_and_its_ratio() -> None:
+    html = timings.render(BASELINE, PRUNED)
+    assert "1,000 of 1,000" in html
+    assert "222 of 1,000" in html
+    prefill = html.split("Prefill")[1].split("</tr>")[0]
+    assert "400.0 ms" in prefill
+    assert "100.0 ms" in prefill
+    assert "4.0×" in prefill  # noqa: RUF001 - the sign on the page
+    for label in ("Image encoding", "Selection", "First token", "Per further token", "Total"):
+        assert label in html
+    assert "12.00 MB" in html
+
+
+def test_encoding_is_shared_and_gets_no_ratio() -> None:
+    row = timings.render(BASELINE, PRUNED).split("Image encoding")[1].split("</tr>")[0]
+    assert row.count("200.0 ms") == 2
+    assert "×" not in row  # noqa: RUF001
+
+
+def test_device_memory_only_where_it_was_measured() -> None:
+    assert "Peak device memory" not in timings.render(BASELINE, PRUNED)
+    measured = timings.render(replace(BASELINE, peak_bytes=10**9), PRUNED)
+    assert "1,000 MB" in measured
+
+
+def test_one_side_alone_leaves_dashes() -> None:
+    html = timings.render(BASELINE, None)
+    assert "1,000 of 1,000" in html
+    assert "–" in html  # noqa: RUF001
+    assert timings.render(None, None) == ""
+
+
+def test_an_answer_cut_short_says_why() -> None:
+    assert "finish" not in timings.render(BASELINE, PRUNED)
+    html = timings.render(replace(BASELINE, finish="deadline"), replace(PRUNED, finish="stopped"))
+    assert "Every visual token: stopped at the time limit." in html
+    assert "Only the kept tokens: stopped by you." in html
+
+
+def test_nothing_measured_is_not_zero() -> None:
+    none = replace(PRUNED, timing=replace(PRUNED.timing, per_token_s=0.0))
+    row = timings.render(BASELINE, none).split("Per further token")[1].split("</tr>")[0]
+    assert "0.0 ms" not in row.replace("20.0 ms", "")
+
+
+def test_status_is_escaped() -> None:
+    assert "<b>" not in timings.status("<b>x</b>", busy=True)
+    assert timings.status("") == ""
