@@ -1,0 +1,1 @@
+"""Procedural scenes with exact questions: training data and exam of the embedded model."""

@@ -1,0 +1,94 @@
+"""Training batches: step number in, arrays out, always the same for the same seed."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from transformers import PreTrainedTokenizerFast
+
+from iwp.scenes.crops import crops, patch_labels
+from iwp.scenes.packed import visual_tokens
+from iwp.scenes.questions import ask_many
+from iwp.scenes.scene import Scene, make_scene, random_size
+
+SMALLEST = (196, 196)  # here the base crop, too, shows print at its full size
+SEGMENTS = 36  # questions behind one picture
+LENGTH = 15  # tokens of one question and its answer
+END_OF_QUESTION = "<|im_end|><|im_start|>assistant"
+START = "<|im_start|>user"
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Pictures of one size and their questions.
+
+    Attributes:
+        crops: (B * crops, CROP, CROP, 3) uint8.
+        labels: (B * crops, attributes, GRID * GRID) int64, see crops.patch_labels.
+        tokens: (B, SEGMENTS, LENGTH) int64.
+        answers: same shape, bool: the tokens the model is to say.
+        kinds: B lists of SEGMENTS question kinds.
+    """
+
+    size: tuple[int, int]
+    crops: NDArray[np.uint8]
+    labels: NDArray[np.int64]
+    tokens: NDArray[np.int64]
+    answers: NDArray[np.bool_]
+    kinds: list[list[str]]
+
+
+class Batches:
+    """Draws batches; `pictures(step)` has no questions, for the tower alone."""
+
+    def __init__(self, tokenizer: PreTrainedTokenizerFast, seed: int, tokens_per_step: int) -> None:
+        self.tokenizer, self.seed, self.tokens_per_step = tokenizer, seed, tokens_per_step
+        self._known: dict[str, list[int]] = {}
+        self._end = self._encode(END_OF_QUESTION)
+
+    def _encode(self, text: str) -> list[int]:
+        if text not in self._known:
+            self._known[text] = self.tokenizer(text, add_special_tokens=False)["input_ids"]
+        return self._known[text]
+
+    def pictures(self, step: int, n_crops: int) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
+        """At least n_crops crops of scenes of mixed sizes, and their labels."""
+        rng = np.random.default_rng([self.seed, 1, step])
+        cut, labels = [], []
+        while sum(len(c) for c in cut) < n_crops:
+            size = SMALLEST if rng.random() < 0.5 else random_size(rng)
+            scene = make_scene(rng, size, dense=True)
+            cut.append(crops(scene.pixels))
+            labels.append(patch_labels(scene))
+        return np.concatenate(cut), np.concatenate(labels)
+
+    def questions(self, step: int) -> Batch:
+        """Pictures of one random size with SEGMENTS questions each."""
+        rng = np.random.default_rng([self.seed, 2, step])
+        size = random_size(rng)
+        n = max(2, round(self.tokens_per_step / (visual_tokens(size) + SEGMENTS * LENGTH)))
+        scenes = [make_scene(rng, size) for _ in range(n)]
+        tokens = np.full((n, SEGMENTS, LENGTH), self.tokenizer.pad_token_id, np.int64)
+        answers = np.zeros(tokens.shape, bool)
+        kinds = [self._fill(rng, s, tokens[i], answers[i]) for i, s in enumerate(scenes)]
+        cut = np.concatenate([crops(s.pixels) for s in scenes])
+        labels = np.concatenate([patch_labels(s) for s in scenes])
+        return Batch(size, cut, labels, tokens, answers, kinds)
+
+    def _fill(
+        self,
+        rng: np.random.Generator,
+        scene: Scene,
+        tokens: NDArray[np.int64],
+        answers: NDArray[np.bool_],
+    ) -> list[str]:
+        asked = ask_many(rng, scene, SEGMENTS)
+        for j, question in enumerate(asked):
+            x = self._encode(question.text) + self._end
+            y = [*self._encode(question.answer), self.tokenizer.eos_token_id]
+            row = (x + y)[:LENGTH]
+            tokens[j, : len(row)] = row
+            answers[j, len(x) : len(row)] = True
+        return [q.kind for q in asked]

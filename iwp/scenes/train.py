@@ -1,0 +1,312 @@
+"""Train the embedded model from scratch: `python -m iwp train-demo-model`.
+
+Two phases. First the tower and the projector learn to say, patch by patch, what is there, in the
+decoder's own word embeddings. Then everything learns to answer packed questions. The model never
+sees a pruned input; in a share of the segments the text does not look at the picture in the first
+layers, so that later layers learn to look for themselves.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import time
+from collections import defaultdict
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from iwp.scenes.batches import START, Batches
+from iwp.scenes.crops import ATTRIBUTES
+from iwp.scenes.network import make_config, make_model, make_processor, make_tokenizer
+from iwp.scenes.packed import PackedModel
+from iwp.scenes.vocabulary import CHARACTERS, COLORS, COLUMNS, ROWS, SHAPES
+
+BLIND_LAYERS = 4
+BACKGROUND_WEIGHT = 0.08
+WARM_UP = 60
+FLOOR = 0.03  # of the learning rate at the end
+_WORDS = (SHAPES, tuple(COLORS), CHARACTERS, ROWS, COLUMNS, ("object",))
+
+
+class PatchWords(nn.Module):
+    """Names each patch by the decoder's word embeddings; has a "nothing" vector an attribute."""
+
+    def __init__(self, width: int, word_ids: list[list[int]]) -> None:
+        super().__init__()
+        self.nothing = nn.Parameter(torch.zeros(len(ATTRIBUTES), width))
+        self.log_scale = nn.Parameter(torch.tensor(-1.9))
+        self.word_ids = word_ids
+
+    def forward(
+        self, features: Tensor, embeddings: Tensor, labels: Tensor
+    ) -> tuple[Tensor, list[float]]:
+        """Loss, and for every attribute the accuracy on patches that show something."""
+        f = features.float().flatten(0, 1)
+        f = f * torch.rsqrt(f.pow(2).mean(-1, keepdim=True) + 1e-6) * self.log_scale.exp()
+        total, accuracy = f.new_zeros(()), []
+        for a, ids in enumerate(self.word_ids):
+            y = labels[:, a].flatten()
+            logits = f @ torch.cat((self.nothing[a][None], embeddings[ids])).T
+            shown = (y > 0).float()
+            weight = shown + BACKGROUND_WEIGHT * (y == 0).float()
+            loss = F.cross_entropy(logits, y.clamp(min=0), reduction="none")
+            total = total + (loss * weight).sum() / weight.sum().clamp(min=1)
+            accuracy.append(
+                (((logits.argmax(-1) == y).float() * shown).sum() / shown.sum().clamp(min=1)).item()
+            )
+        return total, accuracy
+
+
+def optimizers(
+    model: nn.Module, words: nn.Module, muon_lr: float, adam_lr: float, tower_only: bool
+) -> list[Any]:
+    """Muon for the matrices, AdamW for the rest; `share` scales a group's learning rate."""
+    groups: dict[str, list[Tensor]] = defaultdict(list)
+    for name, parameter in [*model.named_parameters(), *words.named_parameters()]:
+        in_tower = "vision_tower" in name or "multi_modal" in name
+        if "post_layernorm" in name or (tower_only and "language_model.layers" in name):
+            continue
+        if parameter.ndim == 2 and ("layers." in name or "multi_modal" in name):
+            kind = (
+                "tower"
+                if in_tower
+                else "match"
+                if ("q_proj" in name or "k_proj" in name)
+                else "decoder"
+            )
+            groups[kind].append(parameter)
+        else:
+            groups["rest"].append(parameter)
+    shares = {"tower": 1.0 if tower_only else 0.4, "match": 0.5, "decoder": 1.0}
+    matrices = [
+        {"params": groups[k], "share": s, "base": muon_lr} for k, s in shares.items() if groups[k]
+    ]
+    muon = torch.optim.Muon(
+        matrices,
+        lr=muon_lr,
+        weight_decay=0.01,
+        momentum=0.95,
+        nesterov=True,
+        adjust_lr_fn="match_rms_adamw",
+    )
+    rest = [{"params": groups["rest"], "share": 1.0, "base": adam_lr}]
+    adam = torch.optim.AdamW(rest, lr=adam_lr, weight_decay=0.0, betas=(0.9, 0.98), fused=True)
+    return [muon, adam]
+
+
+def set_rate(optimizers: list[Any], step: int, steps: int, decay: float) -> None:
+    """Warm up, stay, then fall linearly over the last `decay` share of the steps."""
+    left = (steps - step) / max(1.0, steps * decay)
+    rate = min(1.0, (step + 1) / WARM_UP) * max(FLOOR, min(1.0, left))
+    for optimizer in optimizers:
+        for group in optimizer.param_groups:
+            group["lr"] = group["base"] * group["share"] * rate
+
+
+class Trainer:
+    """Model, optimisers and counters of one training; `save` and `load` make it resumable."""
+
+    def __init__(self, args: argparse.Namespace) -> None:
+        self.args, self.device = args, torch.device(args.device)
+        self.tokenizer = make_tokenizer()
+        self.model = make_model(make_config(self.tokenizer), args.seed).to(self.device)
+        ids = [self.tokenizer.convert_tokens_to_ids(list(w)) for w in _WORDS]
+        self.words = PatchWords(self.model.config.text_config.hidden_size, ids).to(self.device)
+        self.packed = PackedModel(
+            self.model, torch.bfloat16 if args.dtype == "bfloat16" else torch.float32
+        )
+        self.batches = Batches(self.tokenizer, args.seed, args.tokens)
+        start = self.tokenizer(START, add_special_tokens=False)["input_ids"]
+        self.start = torch.tensor(start, device=self.device)
+        self.phase, self.step = "tower", 0
+        self.optimizers = optimizers(self.model, self.words, args.muon, args.adam, tower_only=True)
+
+    def begin_questions(self) -> None:
+        """From the tower alone to the whole model."""
+        self.phase, self.step = "questions", 0
+        self.optimizers = optimizers(
+            self.model, self.words, self.args.muon, self.args.adam, tower_only=False
+        )
+
+    def save(self, path: Path) -> None:
+        """Write everything that training needs to go on."""
+        state = {
+            "phase": self.phase,
+            "step": self.step,
+            "model": self.model.state_dict(),
+            "words": self.words.state_dict(),
+            "optimizers": [o.state_dict() for o in self.optimizers],
+        }
+        temporary = path.with_suffix(".tmp")
+        torch.save(state, temporary)
+        os.replace(temporary, path)  # a crash while writing loses nothing
+
+    def load(self, path: Path) -> None:
+        """Go on from what `save` wrote."""
+        state = torch.load(path, map_location=self.device)
+        if state["phase"] == "questions":
+            self.begin_questions()
+        self.step = state["step"]
+        self.model.load_state_dict(state["model"])
+        self.words.load_state_dict(state["words"])
+        for optimizer, saved in zip(self.optimizers, state["optimizers"], strict=True):
+            optimizer.load_state_dict(saved)
+
+    def _tensors(self, *arrays: Any) -> list[Tensor]:
+        return [torch.from_numpy(a).to(self.device) for a in arrays]
+
+    def _update(self, loss: Tensor) -> None:
+        loss.backward()
+        for optimizer in self.optimizers:
+            optimizer.step()
+            optimizer.zero_grad()
+        self.step += 1
+
+    def tower_step(self) -> dict[str, float]:
+        """One update of tower and projector; loss and accuracy by attribute."""
+        set_rate(self.optimizers, self.step, self.args.tower_steps, 0.15)
+        crops, labels = self._tensors(*self.batches.pictures(self.step, self.args.crops))
+        loss, accuracy = self.words(self.packed.vision(crops), self.packed.embeddings(), labels)
+        self._update(loss)
+        return {"loss": loss.item(), **dict(zip(ATTRIBUTES, accuracy, strict=True))}
+
+    def question_step(self) -> dict[str, float]:
+        """One update of everything; losses and exact (teacher-forced) answers by kind."""
+        set_rate(self.optimizers, self.step, self.args.steps, self.args.decay)
+        batch = self.batches.questions(self.step)
+        crops, labels, tokens, answers = self._tensors(
+            batch.crops, batch.labels, batch.tokens, batch.answers
+        )
+        embeddings = self.packed.embeddings()
+        features = self.packed.vision(crops)
+        patch_loss, accuracy = self.words(features, embeddings, labels)
+        n = len(batch.kinds)
+        start = embeddings[self.start].to(features.dtype).expand(n, -1, -1)
+        prefix = torch.cat((start, self.packed.pack(features, batch.size, n)), 1)
+        visual = torch.arange(prefix.shape[1], device=self.device) >= len(self.start)
+        rng = np.random.default_rng([self.args.seed, 3, self.step])
+        blind = torch.from_numpy(rng.random(tokens.shape[1]) < self.args.blind)
+        hidden = self.packed.decode(prefix, tokens, visual, BLIND_LAYERS, blind)
+        say = answers[:, :, 1:]
+        logits = hidden[:, :, :-1][say].float() @ embeddings.T
+        target = tokens[:, :, 1:][say]
+        loss = F.cross_entropy(logits, target)
+        self._update(loss + self.args.patch_weight * patch_loss)
+        right = torch.ones_like(say)
+        right[say] = logits.argmax(-1) == target
+        exact = right.all(-1).cpu().numpy()
+        out: dict[str, list[float]] = defaultdict(list)
+        for row, kinds in zip(exact, batch.kinds, strict=True):
+            for j, kind in enumerate(kinds):
+                out[kind].append(row[j])
+                out["blind" if blind[j] else "seeing"].append(row[j])
+        means = {k: float(np.mean(v)) for k, v in sorted(out.items())}
+        return {"loss": loss.item(), "patch": patch_loss.item(), "glyph": accuracy[2], **means}
+
+    def export(self, folder: Path) -> None:
+        """Write the model and its processor as transformers files, bf16, shards under 9 MB."""
+        state = {k: v.clone() for k, v in self.model.state_dict().items()}
+        self.model.generation_config.eos_token_id = self.tokenizer.eos_token_id
+        self.model.generation_config.pad_token_id = self.tokenizer.pad_token_id
+        self.model.to(torch.bfloat16).save_pretrained(folder, max_shard_size="8MB")
+        make_processor(self.tokenizer).save_pretrained(folder)
+        self.model.float().load_state_dict(state)
+
+
+class Log:
+    """Running means of what the steps report, printed every so many steps."""
+
+    def __init__(self, every: int) -> None:
+        self.every, self.sums, self.begun = every, defaultdict(list), time.perf_counter()
+
+    def add(self, trainer: Trainer, values: dict[str, float]) -> None:
+        """Take one step's figures."""
+        for key, value in values.items():
+            self.sums[key].append(value)
+        if trainer.step % self.every == 0:
+            seconds = (time.perf_counter() - self.begun) / self.every
+            text = " ".join(f"{k} {np.mean(v):.3f}" for k, v in self.sums.items())
+            print(f"{trainer.phase} {trainer.step} {seconds:.2f} s/step {text}", flush=True)
+            self.sums, self.begun = defaultdict(list), time.perf_counter()
+
+
+def _parse(argv: list[str]) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="python -m iwp train-demo-model", description=__doc__)
+    parser.add_argument(
+        "--out",
+        type=Path,
+        default=Path("runs/demo-model"),
+        help="checkpoint and exported model go here",
+    )
+    parser.add_argument("--tower-steps", type=int, default=900)
+    parser.add_argument("--steps", type=int, default=12000)
+    parser.add_argument(
+        "--decay", type=float, default=0.3, help="share of the steps in which the rate falls"
+    )
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
+    parser.add_argument("--dtype", choices=("bfloat16", "float32"), default="bfloat16")
+    parser.add_argument(
+        "--threads", type=int, default=0, help="CPU threads; 0 leaves torch's choice"
+    )
+    parser.add_argument("--tokens", type=int, default=4600, help="visual and text tokens a step")
+    parser.add_argument(
+        "--crops", type=int, default=64, help="crops a step while the tower trains alone"
+    )
+    parser.add_argument("--muon", type=float, default=4e-3, help="learning rate of the matrices")
+    parser.add_argument(
+        "--adam", type=float, default=1.5e-3, help="learning rate of everything else"
+    )
+    parser.add_argument(
+        "--patch-weight", type=float, default=0.3, help="of the patch loss beside the answers'"
+    )
+    parser.add_argument(
+        "--blind", type=float, default=0.7, help="share of segments blind in the first layers"
+    )
+    parser.add_argument("--save-every", type=int, default=100)
+    parser.add_argument("--log-every", type=int, default=25)
+    parser.add_argument(
+        "--stop-after",
+        type=float,
+        default=float("inf"),
+        help="seconds; resume later with the same command",
+    )
+    return parser.parse_args(argv)
+
+
+def main(argv: list[str]) -> int:
+    """Train, or go on from the checkpoint in --out, then export to --out/model."""
+    args = _parse(argv)
+    if args.threads:
+        torch.set_num_threads(args.threads)
+    args.out.mkdir(parents=True, exist_ok=True)
+    checkpoint, trainer, log, begun = (
+        args.out / "checkpoint.pt",
+        Trainer(args),
+        Log(args.log_every),
+        time.monotonic(),
+    )
+    if checkpoint.exists():
+        trainer.load(checkpoint)
+        print(f"going on from {trainer.phase} step {trainer.step}", flush=True)
+    while True:
+        if trainer.phase == "tower" and trainer.step >= args.tower_steps:
+            trainer.begin_questions()
+        if trainer.phase == "questions" and trainer.step >= args.steps:
+            break
+        log.add(
+            trainer, trainer.tower_step() if trainer.phase == "tower" else trainer.question_step()
+        )
+        if trainer.step % args.save_every == 0:
+            trainer.save(checkpoint)
+        if time.monotonic() - begun > args.stop_after:
+            break
+    trainer.save(checkpoint)
+    trainer.export(args.out / "model")
+    print(f"wrote {args.out / 'model'}")
+    return 0
