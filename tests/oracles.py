@@ -132,7 +132,8 @@ def hidden_logits(
 
         return hook
 
-    more = {name: inputs[name] for name in ("pixel_values", "image_sizes") if name in inputs}
+    vision = ("pixel_values", "image_sizes", "pixel_values_videos")
+    more = {name: inputs[name] for name in vision if name in inputs}
     positions = (seen.long().cumsum(0) - 1).clamp(min=0)[None]
     with ExitStack() as stack:
         for number, module in enumerate(model.get_decoder().layers):

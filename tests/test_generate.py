@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 import torch
+from PIL import Image
 
 from iwp import generate
 from iwp.budget import keep_count
@@ -118,6 +119,16 @@ def test_the_ranking_gives_every_budget(
         expected = (ranking.ranks < keep_count(n, budget)).nonzero().flatten()
         assert torch.equal(state.trace.cuts[0].kept, expected)
     assert not any(module._forward_pre_hooks for module in model.modules())
+
+
+@pytest.mark.parametrize("bandwidth", ["sqrt_d", "median"])
+def test_a_blank_picture_gives_every_budget_too(model: Any, bandwidth: str) -> None:
+    embeds, visual = embedded(model, tiny.inputs(image=Image.new("RGB", (64, 64), "white")))
+    ranks = generate.rank(model, embeds, visual, IWP(layer=0, bandwidth=bandwidth)).ranks
+    for budget in (0.05, 0.222, 0.5):
+        pruner = IWP(budget=budget, layer=0, bandwidth=bandwidth)
+        kept = generate.prefill(model, embeds, visual, pruner=pruner).trace.cuts[0].kept
+        assert torch.equal(kept, (ranks < keep_count(len(visual), budget)).nonzero().flatten())
 
 
 def test_ranking_runs_no_later_layer(model: Any, prompt: dict[str, torch.Tensor]) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 
@@ -87,6 +88,20 @@ def test_padding_is_left_alone(model: Any, prompt: dict[str, torch.Tensor], laye
     rows = visual_rows(model, padded)
     dropped = rows[~torch.isin(torch.arange(len(rows)), trace.cuts[0].kept)]
     truth = oracles.hidden_logits(model, padded, tokens[:-1], dropped, layer)
+    assert (logits - truth).abs().max() < NEAR
+
+
+@pytest.mark.parametrize("layer", [0, 2])
+def test_videos_are_cut_too(model: Any, layer: int) -> None:
+    clip = np.random.default_rng(0).integers(0, 256, (3, 40, 40, 3), dtype=np.uint8)
+    text = "<|im_start|>user <video>\nWhat moves?<|im_end|>\n<|im_start|>assistant\n"
+    video = dict(tiny.processor()(text=text, videos=[clip], return_tensors="pt"))
+    with prune(model, IWP(budget=0.3, layer=layer, bandwidth="median")) as trace:
+        tokens, logits = generated(model, video)
+    rows = (video["input_ids"][0] == model.config.video_token_id).nonzero().flatten()
+    assert trace.n_visual == [len(rows)]
+    dropped = rows[~torch.isin(torch.arange(len(rows)), trace.cuts[0].kept)]
+    truth = oracles.hidden_logits(model, video, tokens[:-1], dropped, layer)
     assert (logits - truth).abs().max() < NEAR
 
 
