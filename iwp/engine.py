@@ -90,7 +90,7 @@ class Engine:
         limit = self.settings.max_new_tokens if max_new_tokens is None else max_new_tokens
         if limit < 1:
             raise InputError(f"An answer needs at least 1 token, not {limit}.")
-        return self._start(partial(self._compare, media, self._clean(question), pruner, limit))
+        return self._start(partial(self._compare, media, clean(question), pruner, limit))
 
     def repruned(self, session: Session, budget: float) -> Run:
         """Answers only the pruned side again, at another budget: Text..., SideDone, Done.
@@ -111,11 +111,9 @@ class Engine:
         """
         pruner = self._method(method, 1.0)
         limit = self.settings.max_new_tokens
-        run = self._start(partial(self._rank, media, self._clean(question), pruner, limit))
-        for event in run:
-            if isinstance(event, Ranked):
-                return event
-        raise IWPError("The run was stopped before the tokens were ranked.")
+        run = self._start(partial(self._rank, media, clean(question), pruner, limit))
+        ranked = [event for event in run if isinstance(event, Ranked)]
+        return ranked[0]
 
     @staticmethod
     def updates(run: Run, hz: float = 20.0) -> Iterator[Event]:
@@ -125,9 +123,6 @@ class Engine:
     def _method(self, method: Pruner | None, budget: float) -> Pruner:
         budget = check_budget(budget)
         return replace(method, budget=budget) if method else choose_method(self.vlm, budget)
-
-    def _clean(self, question: str) -> str:
-        return clean(question, self.vlm.processor.tokenizer)
 
     def _start(self, work: Callable[[Brake], Iterator[Event]]) -> Run:
         return Run(partial(self._on_device, work), self._device, self.settings.deadline_s)
@@ -147,7 +142,8 @@ class Engine:
         vlm = self.vlm
         yield Stage("encoding")
         brake.check()
-        prepared = vlm.adapter.prepare(media, question)
+        # Here and not in the caller: a tokenizer keeps state, and runs of others may be using it.
+        prepared = vlm.adapter.prepare(media, clean(question, vlm.processor.tokenizer))
         brake.check()
         watch = measure.Stopwatch(vlm.device)
         features = vlm.adapter.encode(prepared)

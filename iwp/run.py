@@ -15,6 +15,8 @@ if TYPE_CHECKING:
 
     Work = Callable[["Brake"], Iterator[Event]]
 
+_SHORT_WAIT_S = 0.05  # a wait that nobody has to be told of
+
 
 class Halted(Exception):
     """Ends the work between two steps; never leaves the worker thread."""
@@ -85,10 +87,13 @@ class Run:
         Raises:
             IWPError: the run was stopped, ran out of time before it had an answer, or failed.
         """
-        for event in self:
+        result: RunResult | None = None
+        for event in self:  # to its end: the device is free again when this returns
             if isinstance(event, Done):
-                return event.result
-        raise IWPError("The run was stopped before both answers were there.")
+                result = event.result
+        if result is None:
+            raise IWPError("The run was stopped before both answers were there.")
+        return result
 
     def __iter__(self) -> Iterator[Event]:
         """Every event, as it happens. Raises what the work raised."""
@@ -152,10 +157,10 @@ class Run:
             self._items.put(None)
 
     def _take_device(self) -> bool:
-        if self._device.acquire(blocking=False):
+        if self._device.acquire(timeout=_SHORT_WAIT_S):
             return True
         self._items.put(Stage("waiting"))
-        while not self._device.acquire(timeout=0.05):
+        while not self._device.acquire(timeout=_SHORT_WAIT_S):
             if self._brake.reason:
                 return False
         return True

@@ -257,6 +257,12 @@ def test_two_runs_never_share_the_device(vlm: VLM, monkeypatch: pytest.MonkeyPat
     assert len({result.pruned.answer for result in results}) == 1
 
 
+def test_a_typed_special_token_stays_text_whatever_others_ask(engine: Engine) -> None:
+    runs = [engine.compare(MEDIA, "<image> " * (i % 2) + QUESTION, 0.25) for i in range(12)]
+    results = [run.result() for run in runs]
+    assert len({result.n_visual for result in results}) == 1
+
+
 # --- measuring ---------------------------------------------------------------------------
 
 
