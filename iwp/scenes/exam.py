@@ -13,6 +13,7 @@ import time
 from collections import defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +24,7 @@ from PIL import Image
 from iwp import adapters
 from iwp.adapters.base import VLM
 from iwp.errors import InputError
+from iwp.generate import kernel_exponents
 from iwp.pruners import PRUNERS, Pruner
 from iwp.pruning import prune
 from iwp.scenes.evidence import Oracle, evidence_tokens
@@ -154,6 +156,17 @@ def answer(
     return vlm.adapter.decode_text(ids), trace.cuts[-1].kept if trace.cuts else None
 
 
+def exponents(vlm: VLM, exam: Iterator[Item], pictures: int = 20) -> list[float]:
+    """Median kernel exponent of every decoder layer, over the first pictures of the exam."""
+    found = []
+    for item in islice(exam, pictures):
+        media = Media((Image.fromarray(item.scene.pixels),))
+        prepared = vlm.adapter.prepare(media, item.questions[0].text)
+        embeds = vlm.adapter.embed(prepared, vlm.adapter.encode(prepared))
+        found.append(kernel_exponents(vlm.model, embeds, prepared.visual.to(embeds.device)))
+    return [float(x) for x in np.median(found, axis=0)]
+
+
 def run(vlm: VLM, exam: Iterator[Item], columns: list[Setting], report: Any = None) -> Tally:
     """Put every question to every setting; the vision tower runs once a picture."""
     tally = Tally()
@@ -205,6 +218,9 @@ def _parse(argv: list[str]) -> argparse.Namespace:
     parser.add_argument(
         "--threads", type=int, default=1, help="CPU threads; one is fastest for a model this small"
     )
+    parser.add_argument(
+        "--exponents", action="store_true", help="only print each layer's median kernel exponent"
+    )
     parser.add_argument("--json", type=Path, help="write the rows to this file")
     return parser.parse_args(argv)
 
@@ -230,6 +246,10 @@ def main(argv: list[str]) -> int:
     args = _parse(argv)
     torch.set_num_threads(args.threads)
     vlm = adapters.load(args.model)
+    if args.exponents:
+        found = exponents(vlm, items(args.seed, per_kind=20))
+        print("median kernel exponent by layer: " + " ".join(f"{x:.2f}" for x in found))
+        return 0
     kinds = tuple(args.kinds.split(",")) if args.kinds else (*COARSE, *FINE)
     unknown = set(kinds) - {*COARSE, *FINE}
     if unknown:

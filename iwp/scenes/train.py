@@ -82,7 +82,7 @@ def optimizers(
             groups[kind].append(parameter)
         else:
             groups["rest"].append(parameter)
-    shares = {"tower": 1.0 if tower_only else 0.4, "match": 0.5, "decoder": 1.0}
+    shares = {"tower": 1.0 if tower_only else 0.5, "match": 0.5, "decoder": 1.0}
     matrices = [
         {"params": groups[k], "share": s, "base": muon_lr} for k, s in shares.items() if groups[k]
     ]
@@ -182,10 +182,12 @@ class Trainer:
         crops, labels, tokens, answers = self._tensors(
             batch.crops, batch.labels, batch.tokens, batch.answers
         )
+        unseen = self.args.tower_steps + self.step
+        more, more_labels = self._tensors(*self.batches.pictures(unseen, self.args.more_crops))
         embeddings = self.packed.embeddings()
-        features = self.packed.vision(crops)
-        patch_loss, accuracy = self.words(features, embeddings, labels)
-        n = len(batch.kinds)
+        features = self.packed.vision(torch.cat((crops, more)))
+        patch_loss, accuracy = self.words(features, embeddings, torch.cat((labels, more_labels)))
+        n, features = len(batch.kinds), features[: len(crops)]
         start = embeddings[self.start].to(features.dtype).expand(n, -1, -1)
         prefix = torch.cat((start, self.packed.pack(features, batch.size, n)), 1)
         visual = torch.arange(prefix.shape[1], device=self.device) >= len(self.start)
@@ -258,6 +260,7 @@ def _parse(argv: list[str]) -> argparse.Namespace:
     parser.add_argument(
         "--crops", type=int, default=64, help="crops a step while the tower trains alone"
     )
+    parser.add_argument("--more-crops", type=int, default=10, help="crops without questions a step")
     parser.add_argument("--muon", type=float, default=4e-3, help="learning rate of the matrices")
     parser.add_argument(
         "--adam", type=float, default=1.5e-3, help="learning rate of everything else"
