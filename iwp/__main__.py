@@ -8,6 +8,7 @@ import sys
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, NoReturn
 
+from iwp import report
 from iwp.errors import IWPError
 from iwp.settings import Settings
 
@@ -91,7 +92,6 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _run(options: argparse.Namespace) -> int:
-    from iwp import report
     from iwp.overlay import render
 
     budget = parse_budget(options.budget)
@@ -161,7 +161,7 @@ def _save(picture: Any, path: str) -> None:
 
 
 def _dump(content: dict[str, Any]) -> str:
-    return json.dumps(content, allow_nan=False, ensure_ascii=False)
+    return json.dumps(report.plain(content), allow_nan=False, ensure_ascii=False)
 
 
 if __name__ == "__main__":

@@ -18,14 +18,8 @@ def to_json(result: RunResult) -> dict[str, Any]:
     """
     fields = asdict(result)
     del fields["layout"]
-    plain: dict[str, Any] = _plain(fields)
-    return plain
-
-
-def to_dict(answer: Answer) -> dict[str, Any]:
-    """One side of `to_json`."""
-    plain: dict[str, Any] = _plain(asdict(answer))
-    return plain
+    content: dict[str, Any] = plain(fields)
+    return content
 
 
 def rows(result: RunResult) -> list[tuple[str, str, str]]:
@@ -85,11 +79,12 @@ def table(result: RunResult) -> str:
     )
 
 
-def _plain(value: Any) -> Any:
+def plain(value: Any) -> Any:
+    """A value with JSON's own types only; what is not finite is None."""
     if isinstance(value, dict):
-        return {str(key): _plain(item) for key, item in value.items()}
+        return {str(key): plain(item) for key, item in value.items()}
     if isinstance(value, list | tuple):
-        return [_plain(item) for item in value]
+        return [plain(item) for item in value]
     if isinstance(value, float) and not math.isfinite(value):
         return None
     return value
