@@ -63,16 +63,34 @@ def test_a_run_stopped_at_once_says_nothing_more(vlm: VLM) -> None:
     assert not any(isinstance(event, Done) for event in run)
 
 
-def test_the_deadline_ends_answers_and_keeps_them(vlm: VLM) -> None:
-    engine = Engine(vlm, Settings(max_new_tokens=100_000, deadline_s=0.5))
-    start = time.monotonic()
+def test_the_deadline_ends_answers_and_keeps_them(
+    vlm: VLM, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clock, decode_text = [0.0], vlm.adapter.decode_text
+
+    def slow(ids: list[int]) -> str:
+        clock[0] = 10.0 * len(ids)
+        return decode_text(ids)
+
+    monkeypatch.setattr("iwp.run.time.monotonic", lambda: clock[0])
+    monkeypatch.setattr(vlm.adapter, "decode_text", slow)
+    engine = Engine(vlm, Settings(max_new_tokens=100_000, deadline_s=45))
     result = engine.compare(MEDIA, QUESTION, 0.25).result()
-    assert time.monotonic() - start < 5
+    assert result.baseline.finish == "deadline"
+    assert result.baseline.n_tokens == len(result.baseline.answer) == 5
+    json.dumps(report.to_json(result), allow_nan=False)
+
+
+def test_a_side_that_never_began_is_empty(vlm: VLM) -> None:
+    session = Engine(vlm).rank(MEDIA, QUESTION).session
+    engine = Engine(vlm, Settings(deadline_s=1e-9))
+    result = engine.repruned(session, 0.25).result()
     assert result.baseline.finish == result.pruned.finish == "deadline"
-    assert 0 < result.baseline.n_tokens < 100_000
-    assert result.pruned.n_tokens == 0
+    assert result.baseline.answer == result.pruned.answer == ""
     assert len(result.kept) == iwp.keep_count(result.n_visual, 0.25)
     json.dumps(report.to_json(result), allow_nan=False)
+    with pytest.raises(IWPError, match="no answer"):
+        engine.compare(MEDIA, QUESTION, 0.25).result()
 
 
 def test_two_runs_never_share_the_device(vlm: VLM, monkeypatch: pytest.MonkeyPatch) -> None:
