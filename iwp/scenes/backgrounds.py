@@ -9,6 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from iwp.errors import InputError
+
 SIDE = 560  # every background is a square of this many pixels; scenes are cropped from it
 PROCEDURAL = 96
 PHOTOGRAPHS = (
@@ -54,15 +56,16 @@ def _procedural(rng: np.random.Generator) -> NDArray[np.float32]:
         + rng.normal(0, rng.uniform(1, 9), (SIDE, SIDE, 1))
         + rng.normal(0, 3, (SIDE, SIDE, 3))
     )
-    return picture.clip(25, 230).astype(np.float32)
+    return np.asarray(picture.clip(25, 230), np.float32)
 
 
 def _photographs() -> list[NDArray[np.float32]]:
     try:
         import skimage
     except ImportError as error:
-        message = "The scenes use photographs of scikit-image: pip install scikit-image."
-        raise ImportError(message) from error
+        raise InputError(
+            "Scenes need scikit-image's pictures: pip install scikit-image."
+        ) from error
     folder = Path(skimage.__file__).parent / "data"
     pictures = []
     for name in PHOTOGRAPHS:
@@ -93,4 +96,4 @@ def background(rng: np.random.Generator, height: int, width: int) -> NDArray[np.
     if rng.random() < 0.5:
         picture = picture[:, ::-1]
     gain = rng.uniform(0.8, 1.15, 3).astype(np.float32)
-    return picture * gain + np.float32(rng.uniform(-15, 15))
+    return np.asarray(picture * gain + rng.uniform(-15, 15), np.float32)

@@ -56,18 +56,19 @@ class Batches:
     def pictures(self, step: int, n_crops: int) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
         """At least n_crops crops of scenes of mixed sizes, and their labels."""
         rng = np.random.default_rng([self.seed, 1, step])
-        cut, labels = [], []
-        while sum(len(c) for c in cut) < n_crops:
+        cut: list[NDArray[np.uint8]] = []
+        labels: list[NDArray[np.int64]] = []
+        while sum(c.shape[0] for c in cut) < n_crops:
             size = SMALLEST if rng.random() < 0.5 else random_size(rng)
             scene = make_scene(rng, size, dense=True)
             cut.append(crops(scene.pixels))
             labels.append(patch_labels(scene))
         return np.concatenate(cut), np.concatenate(labels)
 
-    def questions(self, step: int) -> Batch:
-        """Pictures of one random size with SEGMENTS questions each."""
+    def questions(self, step: int, easy: float = 0.0) -> Batch:
+        """Pictures of one random size with SEGMENTS questions each; a share of SMALLEST ones."""
         rng = np.random.default_rng([self.seed, 2, step])
-        size = random_size(rng)
+        size = SMALLEST if rng.random() < easy else random_size(rng)
         n = max(2, round(self.tokens_per_step / (visual_tokens(size) + SEGMENTS * LENGTH)))
         scenes = [make_scene(rng, size) for _ in range(n)]
         tokens = np.full((n, SEGMENTS, LENGTH), self.tokenizer.pad_token_id, np.int64)

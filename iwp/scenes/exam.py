@@ -144,7 +144,7 @@ def answer(
     vlm: VLM, embeds: torch.Tensor, visual: torch.Tensor, pruner: Pruner | None
 ) -> tuple[str, torch.Tensor | None]:
     """The greedy answer of stock `generate()` and the visual tokens that were kept."""
-    call = {
+    call: dict[str, Any] = {
         "inputs_embeds": embeds,
         "attention_mask": torch.ones(embeds.shape[:2], dtype=torch.long, device=embeds.device),
     }

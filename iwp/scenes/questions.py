@@ -83,13 +83,13 @@ def _total(_: np.random.Generator, things: tuple[Thing, ...]) -> Found | None:
 
 def _count(rng: np.random.Generator, things: tuple[Thing, ...]) -> Found | None:
     if rng.random() < 0.5:
-        pool = SHAPES if rng.random() < 0.3 else [t.shape for t in things]
-        shape = str(rng.choice(list(pool)))
+        pool = list(SHAPES) if rng.random() < 0.3 else [t.shape for t in things]
+        shape = str(rng.choice(pool))
         found = tuple(i for i, t in enumerate(things) if t.shape == shape)
         noun = PLURALS[shape]
     else:
-        pool = tuple(COLORS) if rng.random() < 0.3 else [t.color for t in things]
-        color = str(rng.choice(list(pool)))
+        pool = list(COLORS) if rng.random() < 0.3 else [t.color for t in things]
+        color = str(rng.choice(pool))
         found = tuple(i for i, t in enumerate(things) if t.color == color)
         noun = f"{color} objects"
     return ({"things": noun}, str(len(found)), found) if len(found) < 7 else None

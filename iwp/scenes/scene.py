@@ -76,22 +76,11 @@ class Scene:
 def _polygon(shape: str, radius: float, turn: float) -> NDArray[np.float64]:
     if shape == "cross":
         w = 0.36
-        corners = [
-            (-w, -1),
-            (w, -1),
-            (w, -w),
-            (1, -w),
-            (1, w),
-            (w, w),
-            (w, 1),
-            (-w, 1),
-            (-w, w),
-            (-1, w),
-            (-1, -w),
-            (-w, -w),
-        ]
+        arm = np.array([(-w, -1), (w, -1), (w, -w)])
+        quarter = np.array([(0, 1), (-1, 0)])
+        corners = np.concatenate([arm @ np.linalg.matrix_power(quarter, i) for i in range(4)])
         cos, sin = np.cos(turn), np.sin(turn)
-        return np.array(corners) * radius @ np.array([[cos, sin], [-sin, cos]])
+        return np.asarray(corners * radius @ np.array([[cos, sin], [-sin, cos]]))
     if shape == "heart":
         t = np.linspace(0, 2 * np.pi, 40)
         x = 16 * np.sin(t) ** 3
@@ -122,7 +111,8 @@ def _stamp(shape: str, size: int, turn: int) -> NDArray[np.float32]:
     if shape == "triangle":
         points[:, 1] += n * 0.08
     ImageDraw.Draw(canvas).polygon([tuple(p) for p in points], fill=255)
-    return np.asarray(canvas.resize((size, size), Image.Resampling.BOX), np.float32) / 255
+    shrunk = canvas.resize((size, size), Image.Resampling.BOX)
+    return np.asarray(np.asarray(shrunk, np.float32) / 255, np.float32)
 
 
 @cache
@@ -131,7 +121,7 @@ def _letter(character: str, size: int) -> NDArray[np.float32]:
     left, top, right, bottom = font.getbbox(character.upper())
     canvas = Image.new("L", (int(right - left) + 2, int(bottom - top) + 2), 0)
     ImageDraw.Draw(canvas).text((1 - left, 1 - top), character.upper(), fill=255, font=font)
-    return np.minimum(np.asarray(canvas, np.float32) / 255 * 1.35, 1)
+    return np.asarray(np.asarray(canvas, np.float32) / 255 * 1.35, np.float32).clip(max=1)
 
 
 def _blend(

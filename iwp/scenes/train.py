@@ -20,46 +20,17 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from iwp.scenes.batches import START, Batches
+from iwp.scenes.batches import SMALLEST, START, Batches
 from iwp.scenes.crops import ATTRIBUTES
 from iwp.scenes.network import make_config, make_model, make_processor, make_tokenizer
 from iwp.scenes.packed import PackedModel
+from iwp.scenes.patch_words import PatchWords
 from iwp.scenes.vocabulary import CHARACTERS, COLORS, COLUMNS, ROWS, SHAPES
 
 BLIND_LAYERS = 4
-BACKGROUND_WEIGHT = 0.08
 WARM_UP = 60
 FLOOR = 0.03  # of the learning rate at the end
 _WORDS = (SHAPES, tuple(COLORS), CHARACTERS, ROWS, COLUMNS, ("object",))
-
-
-class PatchWords(nn.Module):
-    """Names each patch by the decoder's word embeddings; has a "nothing" vector an attribute."""
-
-    def __init__(self, width: int, word_ids: list[list[int]]) -> None:
-        super().__init__()
-        self.nothing = nn.Parameter(torch.zeros(len(ATTRIBUTES), width))
-        self.log_scale = nn.Parameter(torch.tensor(-1.9))
-        self.word_ids = word_ids
-
-    def forward(
-        self, features: Tensor, embeddings: Tensor, labels: Tensor
-    ) -> tuple[Tensor, list[float]]:
-        """Loss, and for every attribute the accuracy on patches that show something."""
-        f = features.float().flatten(0, 1)
-        f = f * torch.rsqrt(f.pow(2).mean(-1, keepdim=True) + 1e-6) * self.log_scale.exp()
-        total, accuracy = f.new_zeros(()), []
-        for a, ids in enumerate(self.word_ids):
-            y = labels[:, a].flatten()
-            logits = f @ torch.cat((self.nothing[a][None], embeddings[ids])).T
-            shown = (y > 0).float()
-            weight = shown + BACKGROUND_WEIGHT * (y == 0).float()
-            loss = F.cross_entropy(logits, y.clamp(min=0), reduction="none")
-            total = total + (loss * weight).sum() / weight.sum().clamp(min=1)
-            accuracy.append(
-                (((logits.argmax(-1) == y).float() * shown).sum() / shown.sum().clamp(min=1)).item()
-            )
-        return total, accuracy
 
 
 def optimizers(
@@ -82,7 +53,7 @@ def optimizers(
             groups[kind].append(parameter)
         else:
             groups["rest"].append(parameter)
-    shares = {"tower": 1.0 if tower_only else 0.5, "match": 0.5, "decoder": 1.0}
+    shares = {"tower": 1.0 if tower_only else 0.3, "match": 1.0, "decoder": 1.0}
     matrices = [
         {"params": groups[k], "share": s, "base": muon_lr} for k, s in shares.items() if groups[k]
     ]
@@ -155,13 +126,16 @@ class Trainer:
         self.model.load_state_dict(state["model"])
         self.words.load_state_dict(state["words"])
         for optimizer, saved in zip(self.optimizers, state["optimizers"], strict=True):
+            rates = [(group["base"], group["share"]) for group in optimizer.param_groups]
             optimizer.load_state_dict(saved)
+            for group, (base, share) in zip(optimizer.param_groups, rates, strict=True):
+                group.update(base=base, share=share)  # this run's rates, not the saved ones
 
     def _tensors(self, *arrays: Any) -> list[Tensor]:
         return [torch.from_numpy(a).to(self.device) for a in arrays]
 
     def _update(self, loss: Tensor) -> None:
-        loss.backward()
+        loss.backward()  # type: ignore[no-untyped-call]
         for optimizer in self.optimizers:
             optimizer.step()
             optimizer.zero_grad()
@@ -178,16 +152,19 @@ class Trainer:
     def question_step(self) -> dict[str, float]:
         """One update of everything; losses and exact (teacher-forced) answers by kind."""
         set_rate(self.optimizers, self.step, self.args.steps, self.args.decay)
-        batch = self.batches.questions(self.step)
+        easy = self.step < self.args.easy_steps
+        batch = self.batches.questions(self.step, self.args.easy if easy else 0.0)
         crops, labels, tokens, answers = self._tensors(
             batch.crops, batch.labels, batch.tokens, batch.answers
         )
         unseen = self.args.tower_steps + self.step
         more, more_labels = self._tensors(*self.batches.pictures(unseen, self.args.more_crops))
         embeddings = self.packed.embeddings()
+        twins = 2 if batch.size == SMALLEST else 1  # base and only crop are the same picture
+        crops, labels = crops[::twins], labels[::twins]
         features = self.packed.vision(torch.cat((crops, more)))
         patch_loss, accuracy = self.words(features, embeddings, torch.cat((labels, more_labels)))
-        n, features = len(batch.kinds), features[: len(crops)]
+        n, features = len(batch.kinds), features[: len(crops)].repeat_interleave(twins, 0)
         start = embeddings[self.start].to(features.dtype).expand(n, -1, -1)
         prefix = torch.cat((start, self.packed.pack(features, batch.size, n)), 1)
         visual = torch.arange(prefix.shape[1], device=self.device) >= len(self.start)
@@ -224,7 +201,8 @@ class Log:
     """Running means of what the steps report, printed every so many steps."""
 
     def __init__(self, every: int) -> None:
-        self.every, self.sums, self.begun = every, defaultdict(list), time.perf_counter()
+        self.every, self.begun = every, time.perf_counter()
+        self.sums: dict[str, list[float]] = defaultdict(list)
 
     def add(self, trainer: Trainer, values: dict[str, float]) -> None:
         """Take one step's figures."""
@@ -261,12 +239,14 @@ def _parse(argv: list[str]) -> argparse.Namespace:
         "--crops", type=int, default=64, help="crops a step while the tower trains alone"
     )
     parser.add_argument("--more-crops", type=int, default=10, help="crops without questions a step")
+    parser.add_argument("--easy", type=float, default=0.75, help="more scenes of one crop at first")
+    parser.add_argument("--easy-steps", type=int, default=1000, help="for so many steps")
     parser.add_argument("--muon", type=float, default=4e-3, help="learning rate of the matrices")
     parser.add_argument(
         "--adam", type=float, default=1.5e-3, help="learning rate of everything else"
     )
     parser.add_argument(
-        "--patch-weight", type=float, default=0.3, help="of the patch loss beside the answers'"
+        "--patch-weight", type=float, default=1.0, help="of the patch loss beside the answers'"
     )
     parser.add_argument(
         "--blind", type=float, default=0.7, help="share of segments blind in the first layers"
