@@ -47,7 +47,9 @@ class LlavaOnevision(Adapter):
         layout = self.layout(*media.size)
         image_id = self.model.config.image_token_id
         ids: list[int] = []
-        for number in prompt_ids(self.processor, [{"type": "image"}], question):
+        with self._tokenizing:
+            prompt = prompt_ids(self.processor, [{"type": "image"}], question)
+        for number in prompt:
             ids += [number] * (layout.n if number == image_id else 1)
         input_ids = torch.tensor([ids])
         visual = (input_ids[0] == image_id).nonzero()[:, 0]
