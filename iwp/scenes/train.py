@@ -18,65 +18,19 @@ from typing import Any
 import numpy as np
 import torch
 import torch.nn.functional as F
-from torch import Tensor, nn
+from torch import Tensor
+from transformers import LlavaOnevisionForConditionalGeneration
 
 from iwp.scenes.batches import SMALLEST, START, Batches
 from iwp.scenes.crops import ATTRIBUTES
 from iwp.scenes.network import make_config, make_model, make_processor, make_tokenizer
+from iwp.scenes.optimizers import optimizers, set_rate
 from iwp.scenes.packed import PackedModel
 from iwp.scenes.patch_words import PatchWords
 from iwp.scenes.vocabulary import CHARACTERS, COLORS, COLUMNS, ROWS, SHAPES
 
 BLIND_LAYERS = 4
-WARM_UP = 60
-FLOOR = 0.03  # of the learning rate at the end
 _WORDS = (SHAPES, tuple(COLORS), CHARACTERS, ROWS, COLUMNS, ("object",))
-
-
-def optimizers(
-    model: nn.Module, words: nn.Module, muon_lr: float, adam_lr: float, tower_only: bool
-) -> list[Any]:
-    """Muon for the matrices, AdamW for the rest; `share` scales a group's learning rate."""
-    groups: dict[str, list[Tensor]] = defaultdict(list)
-    for name, parameter in [*model.named_parameters(), *words.named_parameters()]:
-        in_tower = "vision_tower" in name or "multi_modal" in name
-        if "post_layernorm" in name or (tower_only and "language_model.layers" in name):
-            continue
-        if parameter.ndim == 2 and ("layers." in name or "multi_modal" in name):
-            kind = (
-                "tower"
-                if in_tower
-                else "match"
-                if ("q_proj" in name or "k_proj" in name)
-                else "decoder"
-            )
-            groups[kind].append(parameter)
-        else:
-            groups["rest"].append(parameter)
-    shares = {"tower": 1.0 if tower_only else 0.3, "match": 1.0, "decoder": 1.0}
-    matrices = [
-        {"params": groups[k], "share": s, "base": muon_lr} for k, s in shares.items() if groups[k]
-    ]
-    muon = torch.optim.Muon(
-        matrices,
-        lr=muon_lr,
-        weight_decay=0.01,
-        momentum=0.95,
-        nesterov=True,
-        adjust_lr_fn="match_rms_adamw",
-    )
-    rest = [{"params": groups["rest"], "share": 1.0, "base": adam_lr}]
-    adam = torch.optim.AdamW(rest, lr=adam_lr, weight_decay=0.0, betas=(0.9, 0.98), fused=True)
-    return [muon, adam]
-
-
-def set_rate(optimizers: list[Any], step: int, steps: int, decay: float) -> None:
-    """Warm up, stay, then fall linearly over the last `decay` share of the steps."""
-    left = (steps - step) / max(1.0, steps * decay)
-    rate = min(1.0, (step + 1) / WARM_UP) * max(FLOOR, min(1.0, left))
-    for optimizer in optimizers:
-        for group in optimizer.param_groups:
-            group["lr"] = group["base"] * group["share"] * rate
 
 
 class Trainer:
@@ -130,6 +84,12 @@ class Trainer:
             optimizer.load_state_dict(saved)
             for group, (base, share) in zip(optimizer.param_groups, rates, strict=True):
                 group.update(base=base, share=share)  # this run's rates, not the saved ones
+
+    def start_from(self, folder: Path) -> None:
+        """Begin the questions with the weights of an exported model."""
+        trained = LlavaOnevisionForConditionalGeneration.from_pretrained(folder)
+        self.begin_questions()
+        self.model.load_state_dict(trained.state_dict())
 
     def _tensors(self, *arrays: Any) -> list[Tensor]:
         return [torch.from_numpy(a).to(self.device) for a in arrays]
@@ -223,6 +183,7 @@ def _parse(argv: list[str]) -> argparse.Namespace:
         default=Path("runs/demo-model"),
         help="checkpoint and exported model go here",
     )
+    parser.add_argument("--start", type=Path, help="train this exported model further")
     parser.add_argument("--tower-steps", type=int, default=900)
     parser.add_argument("--steps", type=int, default=12000)
     parser.add_argument(
@@ -277,6 +238,8 @@ def main(argv: list[str]) -> int:
     if checkpoint.exists():
         trainer.load(checkpoint)
         print(f"going on from {trainer.phase} step {trainer.step}", flush=True)
+    elif args.start:
+        trainer.start_from(args.start)
     while True:
         if trainer.phase == "tower" and trainer.step >= args.tower_steps:
             trainer.begin_questions()
