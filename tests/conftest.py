@@ -34,6 +34,11 @@ settings.register_profile(
 settings.load_profile("iwp")
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Where the browser tests leave their screenshots."""
+    parser.addoption("--pictures", metavar="FOLDER", help="keep the browser tests' screenshots")
+
+
 def pytest_configure(config: pytest.Config) -> None:
     """Name the markers, so that a misspelt one is an error under --strict-markers."""
     config.addinivalue_line("markers", "browser: drives a real browser")

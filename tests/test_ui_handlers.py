@@ -136,7 +136,7 @@ def test_stop_before_the_turn_comes_runs_nothing(
     handlers: Handlers, engine: FakeEngine, picture: str
 ) -> None:
     handlers.begin(picture, "What?", 0.25, TAB)
-    handlers.halt(TAB)
+    assert text.STOPPED in handlers.halt(TAB)[-1]
     states = list(handlers.answer(TAB))
     assert text.STOPPED in states[-1][4]
     assert engine.runs == []

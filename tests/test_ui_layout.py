@@ -19,54 +19,54 @@ def build(settings: Settings | None = None, examples: Path = Path("/nowhere")) -
     return build_demo(FakeEngine(), settings or Settings(), examples)  # type: ignore[arg-type]
 
 
+@pytest.fixture(scope="module")
+def demo() -> gr.Blocks:
+    return build()
+
+
 def by_id(demo: gr.Blocks, elem_id: str) -> Any:
     return next(b for b in demo.blocks.values() if getattr(b, "elem_id", None) == elem_id)
 
 
-def test_only_compare_is_public() -> None:
-    demo = build()
+def test_only_compare_is_public(demo: gr.Blocks) -> None:
     public = {fn.api_name for fn in demo.fns.values() if fn.api_visibility == "public"}
     assert public == {"compare"}
 
 
-def test_everything_that_computes_shares_one_place_in_the_queue() -> None:
-    demo = build()
+def test_everything_that_computes_shares_one_place_in_the_queue(demo: gr.Blocks) -> None:
     names = {fn.name for fn in demo.fns.values() if fn.concurrency_id == "gpu"}
     assert names == {"answer", "repruned", "compare"}
     limits = {fn.concurrency_limit for fn in demo.fns.values() if fn.concurrency_id == "gpu"}
     assert limits == {1}
 
 
-def test_answers_come_only_after_the_checks() -> None:
-    demo = build()
+def test_answers_come_only_after_the_checks(demo: gr.Blocks) -> None:
     ids = {fn.name: number for number, fn in demo.fns.items()}
     answer = demo.fns[ids["answer"]]
     assert answer.trigger_after == ids["begin"]
     assert answer.trigger_only_on_success
-    assert demo.fns[ids["begin"]].queue is False
+    assert demo.fns[ids["begin"]].concurrency_limit is None
     assert demo.fns[ids["note"]].queue is False
 
 
-def test_the_page_says_what_runs_where() -> None:
-    header = by_id(build(), "header").value
+def test_the_page_says_what_runs_where(demo: gr.Blocks) -> None:
+    header = by_id(demo, "header").value
     for fact in ("fake-model", "cpu", "sdpa", "float32"):
         assert fact in header
 
 
-@pytest.mark.parametrize(
-    ("model", "sentence"), [("demo", text.DEMO_MODEL), ("some/model", text.OTHER_MODEL)]
-)
-def test_the_page_says_what_the_model_can_do(model: str, sentence: str) -> None:
-    assert sentence in by_id(build(Settings(model=model)), "about").value
+def test_the_page_says_what_the_model_can_do(demo: gr.Blocks) -> None:
+    assert text.DEMO_MODEL in by_id(demo, "about").value
+    assert text.OTHER_MODEL in by_id(build(Settings(model="some/model")), "about").value
 
 
-def test_examples_are_offered_where_there_are_some(tmp_path: Path) -> None:
+def test_examples_are_offered_where_there_are_some(demo: gr.Blocks, tmp_path: Path) -> None:
     Image.new("RGB", (32, 32)).save(tmp_path / "one.png")
     entries = [{"image": "one.png", "question": "What?", "credit": "-", "licence": "-"}]
     (tmp_path / "examples.json").write_text(json.dumps(entries))
     kinds = [type(block).__name__ for block in build(examples=tmp_path).blocks.values()]
     assert "Dataset" in kinds
-    assert "Dataset" not in [type(block).__name__ for block in build().blocks.values()]
+    assert "Dataset" not in [type(block).__name__ for block in demo.blocks.values()]
 
 
 def test_no_other_host_is_needed() -> None:
@@ -75,5 +75,5 @@ def test_no_other_host_is_needed() -> None:
     assert "https:" not in theme._get_theme_css()
 
 
-def test_nothing_is_reported_home() -> None:
-    assert build().analytics_enabled is False
+def test_nothing_is_reported_home(demo: gr.Blocks) -> None:
+    assert demo.analytics_enabled is False

@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,6 +17,7 @@ from iwp.budget import check_budget
 from iwp.errors import IWPError
 from iwp.types import Answer, Done, Event, Media, Ranked, SideDone, Stage, Text
 from iwp.ui import text, timings, token_map, upload
+from iwp.ui.page import Page
 from iwp.ui.visitors import Asked, Visitor, Visitors
 
 if TYPE_CHECKING:
@@ -24,27 +25,6 @@ if TYPE_CHECKING:
     from iwp.ui.backend import Backend, PageRun
 
 _HALT_PATIENCE_S = 5.0  # a stopped run ends within a token, also a slow model's
-
-
-@dataclass(frozen=True)
-class Page:
-    """Everything on the page that a run changes, in the order of the event's outputs."""
-
-    token_map: token_map.TokenMapData | None = None
-    baseline: str = ""
-    pruned: str = ""
-    timings: str = ""
-    status: str = ""
-    busy: bool = False
-
-    def values(self) -> tuple[Any, ...]:
-        """One plain value for every output: for updates gradio would rebuild the components."""
-        return (self.token_map, *self.answers())
-
-    def answers(self) -> tuple[str, ...]:
-        """The same without the token map."""
-        status = timings.status(self.status, busy=self.busy)
-        return (self.baseline, self.pruned, self.timings, status)
 
 
 class Handlers:
@@ -63,7 +43,7 @@ class Handlers:
     def begin(
         self, picture: str | None, question: str, budget: float, request: gr.Request
     ) -> tuple[Any, ...]:
-        """Check and decode what was given, and show the picture. Not queued."""
+        """Check and decode what was given, and show the picture. Waits for nobody."""
         with _sentences():
             if not picture:
                 raise IWPError(text.NO_PICTURE)
@@ -78,12 +58,14 @@ class Handlers:
             budget=budget,
             picture=upload.served_copy(opened.frames[0], self._cache),
         )
-        self._visitors.get(request.session_hash).ask(asked)
-        return Page(
+        visitor = self._visitors.get(request.session_hash)
+        visitor.ask(asked)
+        page = Page(
             token_map=token_map.unranked(asked.run_id, asked.picture, opened.size, budget),
             status=text.STARTING,
             busy=True,
-        ).values()
+        )
+        return visitor.show(page).values()
 
     def answer(self, request: gr.Request) -> Iterator[tuple[Any, ...]]:
         """Run the comparison that `begin` noted, yielding the page as it fills."""
@@ -104,8 +86,8 @@ class Handlers:
                     )
                     page = replace(page, token_map=ranked)
                 page = self._apply(event, page, visitor, asked.budget)
-                yield page.values()
-        yield self._end(page).values()
+                yield visitor.show(page).values()
+        yield visitor.show(page.ended()).values()
 
     # --- budget --------------------------------------------------------------------------
 
@@ -133,17 +115,21 @@ class Handlers:
                 if visitor.wanted != budget:
                     return  # the next event answers the newer budget
                 page = self._apply(event, page, visitor, budget)
-                yield page.answers()
-        yield self._end(page).answers()
+                yield visitor.show(page).answers()
+        yield visitor.show(page.ended()).answers()
 
     # --- Stop and leaving ----------------------------------------------------------------
 
-    def halt(self, request: gr.Request) -> None:
-        """Stop this tab's run and wait until its last words are on the page. Not queued."""
+    def halt(self, request: gr.Request) -> tuple[str, ...]:
+        """Stop this tab's run, wait for its last words and show them. Not queued.
+
+        The run's own event may be cancelled before they reach the browser.
+        """
         visitor = self._visitors.get(request.session_hash)
         visitor.halt()
         if visitor.run is not None:
             visitor.idle.wait(_HALT_PATIENCE_S)
+        return visitor.show(visitor.page.ended()).answers()
 
     def forget(self, request: gr.Request) -> None:
         """The tab was closed."""
@@ -220,13 +206,6 @@ class Handlers:
     def _baseline_done(answer: Answer, page: Page, visitor: Visitor) -> Page:
         visitor.baseline = answer
         return replace(page, baseline=answer.answer, timings=timings.render(answer, None))
-
-    @staticmethod
-    def _end(page: Page) -> Page:
-        """The last state of the page. A run that ends without `Done` was stopped."""
-        if not page.busy:
-            return page
-        return replace(page, status=text.STOPPED, busy=False)
 
 
 @contextmanager

@@ -111,8 +111,8 @@ def _answer_box(label: str, elem_id: str) -> gr.Textbox:
         return gr.Textbox(
             label=label,
             placeholder=text.ANSWER_HINT,
-            lines=2,
-            max_lines=12,
+            lines=4,  # as many as max_lines: the style sheet lets it grow, at no cost per word
+            max_lines=4,
             interactive=False,
             buttons=["copy"],
             elem_id=elem_id,
@@ -137,7 +137,7 @@ def _wire(
         [asking.picture, asking.question, budget],
         page,
         js=_WITH_BUDGET,
-        queue=False,
+        concurrency_limit=None,  # in the queue only because its errors show there
         **private,
     )
     answered = begun.success(handlers.answer, None, page, **private, **device)
@@ -150,7 +150,7 @@ def _wire(
     )
 
     # First the run ends by itself, so that its timings are shown; then the queue is left.
-    halted = asking.stop.click(handlers.halt, None, None, queue=False, **private)
+    halted = asking.stop.click(handlers.halt, None, answers, queue=False, **private)
     halted.then(None, None, None, cancels=[answered, repruned])
     demo.unload(handlers.forget)
     gr.api(handlers.compare, api_name="compare", **device)

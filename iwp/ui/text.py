@@ -38,7 +38,7 @@ STAGES: Final = {
     "baseline": "Answering with every visual token",
     "pruned": "Answering with only the kept tokens",
 }
-DONE: Final = "Done. Move the budget to answer again with fewer or more tokens."
+DONE: Final = "Done. Move the budget to answer again."
 STOPPED: Final = "Stopped."
 DEADLINE: Final = "Stopped at the time limit."
 

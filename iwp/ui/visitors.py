@@ -7,6 +7,8 @@ from collections import OrderedDict
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from iwp.ui.page import Page
+
 if TYPE_CHECKING:
     from iwp.session import Session
     from iwp.types import Answer, Media
@@ -38,6 +40,7 @@ class Visitor:
         stopped: Stop was pressed after the last question or release.
         run: the run that is going on.
         idle: set while no run of this tab is going on.
+        page: what the tab shows.
     """
 
     asked: Asked | None = None
@@ -49,6 +52,12 @@ class Visitor:
     stopped: bool = False
     run: PageRun | None = None
     idle: threading.Event = field(default_factory=threading.Event)
+    page: Page = field(default_factory=Page)
+
+    def show(self, page: Page) -> Page:
+        """Note what the tab shows from now on."""
+        self.page = page
+        return page
 
     def ask(self, asked: Asked) -> None:
         """Start from nothing with a new question."""

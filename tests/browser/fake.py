@@ -78,6 +78,8 @@ class FakeEngine:
 
     @staticmethod
     def _check(question: str, budget: float) -> None:
+        if not question.strip():
+            raise InputError("Ask a question about the picture.")
         if len(question) > 4000:
             raise InputError("The question is too long; 4,000 characters are the most.")
         check_budget(budget)

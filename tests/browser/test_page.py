@@ -1,0 +1,229 @@
+"""The page in a real browser, with the fake engine: what a person does and sees."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+from iwp.budget import keep_count
+from tests.browser.conftest import Visit
+from tests.browser.fake import FakeEngine
+
+pytestmark = pytest.mark.browser
+Open = Callable[..., Visit]
+QUESTION = "What is written on it?"
+
+
+def drag(visit: Visit, start: float, end: float, steps: int = 25) -> None:
+    """Move the slider's thumb with the mouse and keep the button down. Fractions of its length."""
+    box = visit.page.locator(".range").bounding_box()
+    assert box is not None
+    middle = box["y"] + box["height"] / 2
+    visit.page.mouse.move(box["x"] + start * box["width"], middle)
+    visit.page.mouse.down()
+    visit.page.mouse.move(box["x"] + end * box["width"], middle, steps=steps)
+    visit.page.wait_for_timeout(100)
+
+
+@pytest.fixture
+def compared(visit: Open, picture: Path) -> Visit:
+    """A page with both answers."""
+    opened = visit()
+    opened.compare(picture, QUESTION)
+    opened.wait_for_text("#status", "Done")
+    return opened
+
+
+def test_upload_ask_and_read_both_answers(compared: Visit, pictures_folder: Path) -> None:
+    n = compared.view("map.n")
+    keep = keep_count(n, 0.222)
+    assert compared.answer("baseline").startswith(f"{n:,} tokens looked at: {QUESTION}")
+    assert compared.answer("pruned").startswith(f"{keep:,} tokens looked at: {QUESTION}")
+    table = compared.page.inner_text("#timings")
+    for label in ("Image encoding", "Selection", "Prefill", "First token", "Total", "KV cache"):
+        assert label in table
+    assert f"{keep:,} of {n:,}" in table
+    assert f"keeps {keep:,} of {n:,}" in compared.page.inner_text(".summary")
+    compared.page.screenshot(path=pictures_folder / "light.png", full_page=True)
+
+
+def test_dragging_redraws_without_a_request(compared: Visit) -> None:
+    before, answered = compared.canvas(), compared.answer("pruned")
+    compared.requests.clear()
+    drag(compared, 0.22, 0.7)
+    assert compared.canvas() != before
+    assert compared.requests == []
+    assert compared.answer("pruned") == answered
+    assert compared.view("percent") == pytest.approx(70, abs=3)
+
+
+def test_letting_go_answers_the_pruned_side_again(compared: Visit) -> None:
+    baseline = compared.answer("baseline")
+    drag(compared, 0.22, 0.6)
+    compared.page.mouse.up()
+    kept = f"{compared.view('keep'):,} tokens looked at"
+    compared.page.wait_for_function(
+        "kept => document.querySelector('#pruned textarea').value.startsWith(kept)", arg=kept
+    )
+    compared.wait_for_text("#status", "Done")
+    assert compared.answer("baseline") == baseline
+
+
+def test_a_row_of_presets_ends_at_the_last_one(compared: Visit, engine: FakeEngine) -> None:
+    for preset in ("5 %", "50 %", "11.1 %"):
+        compared.page.click(f".presets button:text-is('{preset}')")
+        compared.page.wait_for_timeout(300)
+    kept = f"{keep_count(compared.view('map.n'), 0.111):,} tokens looked at: {QUESTION}"
+    compared.page.wait_for_function(
+        "kept => document.querySelector('#pruned textarea').value.startsWith(kept)", arg=kept
+    )
+    compared.wait_for_text("#status", "Done")
+    assert engine.runs[-1] == ("repruned", 0.111)
+
+
+def test_every_budget_keeps_what_python_keeps(compared: Visit) -> None:
+    n = compared.view("map.n")
+    kept = compared.page.evaluate(
+        """() => Array.from({ length: 1000 }, (_, i) => {
+            const { view, setPercent } = document.querySelector('.token-map').tokenMap;
+            setPercent((i + 1) / 10);
+            return [view.percent / 100, view.keep];
+        })"""
+    )
+    assert [keep for _, keep in kept] == [keep_count(n, budget) for budget, _ in kept]
+
+
+def test_stop_ends_both_answers(visit: Open, picture: Path, engine: FakeEngine) -> None:
+    opened = visit()
+    engine.words, words = 300, engine.words
+    try:
+        opened.compare(picture, QUESTION)
+        opened.page.wait_for_function("document.querySelector('#baseline textarea').value")
+        opened.page.click("#stop")
+        opened.wait_for_text("#status", "Stopped")
+        opened.wait_for_text("#timings", "stopped by you")
+        assert not engine.busy
+    finally:
+        engine.words = words
+
+
+def test_closing_the_tab_stops_the_run(visit: Open, picture: Path, engine: FakeEngine) -> None:
+    opened = visit()
+    engine.words, words = 300, engine.words
+    try:
+        opened.compare(picture, QUESTION)
+        opened.page.wait_for_function("document.querySelector('#baseline textarea').value")
+        opened.page.close()
+        watcher = visit()
+        for _ in range(100):
+            if not engine.busy:
+                return
+            watcher.page.wait_for_timeout(50)
+        pytest.fail("the run went on")
+    finally:
+        engine.words = words
+
+
+def test_modes_grids_and_tooltip(compared: Visit, pictures_folder: Path) -> None:
+    seen = {compared.canvas()}
+    for button in ("Heatmap", "Outline", "Off", "Mask", "Base"):
+        compared.page.click(f".choice button:text-is('{button}')")
+        compared.page.wait_for_timeout(100)
+        seen.add(compared.canvas())
+        if button in ("Heatmap", "Outline"):
+            compared.page.screenshot(path=pictures_folder / f"{button.lower()}.png")
+    assert len(seen) == 5  # Mask looks as at the start
+    compared.page.hover(".overlay", position={"x": 120, "y": 90})
+    tip = compared.page.inner_text(".tip")
+    assert re.search(r"(Kept|Dropped), rank [\d,]+ of 7,371", tip)
+    assert re.search(r"Kept from [\d.]+ %, score [\d.]+", tip)
+    compared.page.locator("#token-map").screenshot(path=pictures_folder / "tooltip.png")
+
+
+def test_the_keyboard_reaches_everything(compared: Visit) -> None:
+    page = compared.page
+    page.focus(".overlay")
+    page.keyboard.press("ArrowRight")
+    first = page.inner_text(".live")
+    page.keyboard.press("ArrowDown")
+    assert "rank" in first
+    assert page.inner_text(".live") != first
+    for key, mode in (("2", "heat"), ("3", "outline"), ("0", "off"), ("1", "mask")):
+        page.keyboard.press(key)
+        assert compared.view("mode") == mode
+    grid = compared.view("grid.id")
+    page.keyboard.press("l")
+    assert compared.view("grid.id") != grid
+    page.keyboard.press("]")
+    assert compared.view("percent") == pytest.approx(23.2)
+    page.focus(".range")
+    page.keyboard.press("ArrowRight")
+    assert compared.view("percent") == pytest.approx(23.3)
+    page.focus("[data-choice=mode] button[aria-checked=true]")
+    page.keyboard.press("ArrowRight")
+    assert compared.view("mode") == "heat"
+    with page.expect_download() as download:
+        page.keyboard.press("s")
+    with Image.open(download.value.path()) as saved:
+        assert saved.size == (480, 320)
+    # a release follows the key presses; let it finish
+    compared.wait_for_text("#status", "Done")
+
+
+def test_dark_mode(visit: Open, picture: Path, pictures_folder: Path) -> None:
+    opened = visit(color_scheme="dark")
+    opened.compare(picture, QUESTION)
+    opened.wait_for_text("#status", "Done")
+    background = opened.page.evaluate("getComputedStyle(document.body).backgroundColor")
+    assert all(int(part) < 60 for part in re.findall(r"\d+", background)[:3])
+    opened.page.screenshot(path=pictures_folder / "dark.png", full_page=True)
+
+
+def test_a_phone_needs_no_sideways_scroll(
+    visit: Open, picture: Path, pictures_folder: Path
+) -> None:
+    phone = {"width": 390, "height": 844}
+    opened = visit(viewport=phone, device_scale_factor=2, has_touch=True, is_mobile=True)
+    assert opened.page.evaluate("document.documentElement.scrollWidth") <= 390
+    opened.compare(picture, QUESTION)
+    opened.wait_for_text("#status", "Done")
+    assert opened.page.evaluate("document.documentElement.scrollWidth") <= 390
+    opened.page.screenshot(path=pictures_folder / "phone.png", full_page=True)
+
+
+@pytest.mark.parametrize(
+    ("content", "question", "sentence"),
+    [
+        (b"no picture at all", QUESTION, "not a JPEG"),
+        (None, QUESTION, "Add a picture"),
+        ("cut", QUESTION, "damaged or cut off"),
+        ("good", "", "Ask a question"),
+        ("good", "x" * 100_000, "too long"),
+    ],
+    ids=["no-picture-file", "nothing", "cut", "no-question", "long-question"],
+)
+def test_bad_input_is_answered_with_a_sentence(
+    visit: Open, picture: Path, content: bytes | str | None, question: str, sentence: str
+) -> None:
+    opened = visit()
+    if content is not None:
+        data = picture.read_bytes()
+        file = picture.with_name("given.png")
+        kinds = {"cut": data[: len(data) // 2], "good": data}
+        file.write_bytes(content if isinstance(content, bytes) else kinds[content])
+        opened.upload(file)
+    opened.page.fill("#question textarea", question)
+    opened.page.click("#compare")
+    toast = opened.page.wait_for_selector(".toast-body")
+    assert toast is not None
+    assert sentence in toast.inner_text()
+    assert "Traceback" not in opened.page.content()
+    # and the page goes on working
+    opened.page.reload()
+    opened.page.wait_for_selector(".token-map")
+    opened.compare(picture, QUESTION)
+    opened.wait_for_text("#status", "Done")
