@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from transformers import PreTrainedTokenizerFast
 
 from iwp.scenes.crops import crops, patch_labels
+from iwp.scenes.drills import drill
 from iwp.scenes.packed import visual_tokens
 from iwp.scenes.questions import ask_many
 from iwp.scenes.scene import Scene, make_scene, random_size
@@ -65,15 +66,21 @@ class Batches:
             labels.append(patch_labels(scene))
         return np.concatenate(cut), np.concatenate(labels)
 
-    def questions(self, step: int, easy: float = 0.0) -> Batch:
-        """Pictures of one random size with SEGMENTS questions each; a share of SMALLEST ones."""
+    def questions(self, step: int, easy: float = 0.0, drills: float = 0.0) -> Batch:
+        """Pictures of one random size with SEGMENTS questions each.
+
+        Args:
+            step: number of the batch.
+            easy: share of batches of SMALLEST pictures on top of the usual mix.
+            drills: share of the segments that drill instead of asking.
+        """
         rng = np.random.default_rng([self.seed, 2, step])
         size = SMALLEST if rng.random() < easy else random_size(rng)
         n = max(2, round(self.tokens_per_step / (visual_tokens(size) + SEGMENTS * LENGTH)))
         scenes = [make_scene(rng, size) for _ in range(n)]
         tokens = np.full((n, SEGMENTS, LENGTH), self.tokenizer.pad_token_id, np.int64)
         answers = np.zeros(tokens.shape, bool)
-        kinds = [self._fill(rng, s, tokens[i], answers[i]) for i, s in enumerate(scenes)]
+        kinds = [self._fill(rng, s, drills, tokens[i], answers[i]) for i, s in enumerate(scenes)]
         cut = np.concatenate([crops(s.pixels) for s in scenes])
         labels = np.concatenate([patch_labels(s) for s in scenes])
         return Batch(size, cut, labels, tokens, answers, kinds)
@@ -82,14 +89,22 @@ class Batches:
         self,
         rng: np.random.Generator,
         scene: Scene,
+        drills: float,
         tokens: NDArray[np.int64],
         answers: NDArray[np.bool_],
     ) -> list[str]:
-        asked = ask_many(rng, scene, SEGMENTS)
+        n_drills = round(SEGMENTS * drills)
+        asked = ask_many(rng, scene, SEGMENTS - n_drills)
         for j, question in enumerate(asked):
             x = self._encode(question.text) + self._end
             y = [*self._encode(question.answer), self.tokenizer.eos_token_id]
             row = (x + y)[:LENGTH]
             tokens[j, : len(row)] = row
             answers[j, len(x) : len(row)] = True
-        return [q.kind for q in asked]
+        kinds = [q.kind for q in asked]
+        for j in range(len(asked), SEGMENTS):
+            kind, words = drill(rng, scene)
+            for i, (word, said) in enumerate(words[:LENGTH]):
+                tokens[j, i], answers[j, i] = self._encode(word)[0], said
+            kinds.append(kind)
+        return kinds

@@ -43,7 +43,9 @@ def make_tokenizer() -> PreTrainedTokenizerFast:
     vocabulary = dict.fromkeys([*SPECIAL, "user", "assistant", "system", *words(), "?"])
     ids = {word: i for i, word in enumerate(vocabulary)}
     core = Tokenizer(models.WordLevel(ids, unk_token="<unk>"))
-    core.normalizer = normalizers.Lowercase()
+    core.normalizer = normalizers.Sequence(
+        [normalizers.Lowercase(), normalizers.Replace("colour", "color")]
+    )
     core.pre_tokenizer = pre_tokenizers.Sequence(
         [pre_tokenizers.WhitespaceSplit(), pre_tokenizers.Punctuation()]
     )

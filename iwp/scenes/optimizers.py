@@ -26,7 +26,7 @@ def optimizers(
             groups["tower" if in_tower else "match" if matches else "decoder"].append(parameter)
         else:
             groups["rest"].append(parameter)
-    shares = {"tower": 1.0 if tower_only else 0.3, "match": 1.0, "decoder": 1.0}
+    shares = {"tower": 1.0 if tower_only else 0.5, "match": 0.3, "decoder": 1.0}
     matrices = [
         {"params": groups[k], "share": s, "base": muon_lr} for k, s in shares.items() if groups[k]
     ]

@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import math
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from iwp.scenes.crops import ATTRIBUTES
 
+# Fixed, so that a feature must point at its words to be sure of them: the decoder finds a patch
+# by comparing directions.
+SHARPNESS = 10.0
+LENGTH = 0.5  # root mean square of a feature: about that of a word
 BACKGROUND_WEIGHT = 0.08  # of a patch that shows nothing, beside one that shows something
 
 
@@ -16,8 +22,7 @@ class PatchWords(nn.Module):
 
     def __init__(self, width: int, word_ids: list[list[int]]) -> None:
         super().__init__()
-        self.nothing = nn.Parameter(torch.zeros(len(ATTRIBUTES), width))
-        self.log_scale = nn.Parameter(torch.tensor(-1.9))
+        self.nothing = nn.Parameter(torch.randn(len(ATTRIBUTES), width) * 0.3)
         self.word_ids = word_ids
 
     def forward(
@@ -25,11 +30,13 @@ class PatchWords(nn.Module):
     ) -> tuple[Tensor, list[float]]:
         """Loss, and for every attribute the accuracy on patches that show something."""
         f = features.float().flatten(0, 1)
-        f = f * torch.rsqrt(f.pow(2).mean(-1, keepdim=True) + 1e-6) * self.log_scale.exp()
-        total, accuracy = f.new_zeros(()), []
+        # Without this pull the length of the features drifts: everything else ignores it.
+        total = (f.pow(2).mean(-1) + 1e-6).log().sub(math.log(LENGTH**2)).pow(2).mean() * 0.1
+        f, accuracy = F.normalize(f, dim=-1), []
         for a, ids in enumerate(self.word_ids):
             y = labels[:, a].flatten()
-            logits = f @ torch.cat((self.nothing[a][None], embeddings[ids])).T
+            names = torch.cat((self.nothing[a][None], embeddings[ids]))
+            logits = SHARPNESS * f @ F.normalize(names, dim=-1).T
             shown = (y > 0).float()
             weight = shown + BACKGROUND_WEIGHT * (y == 0).float()
             loss = F.cross_entropy(logits, y.clamp(min=0), reduction="none")

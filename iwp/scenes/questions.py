@@ -12,16 +12,16 @@ from iwp.scenes.vocabulary import COLORS, COLUMNS, PLURALS, ROWS, SHAPES, TEMPLA
 
 # How often each kind is asked in training.
 WEIGHTS = {
-    "color": 0.09,
-    "shape": 0.09,
-    "exist": 0.16,
-    "where": 0.14,
+    "color": 0.07,
+    "shape": 0.07,
+    "exist": 0.17,
+    "where": 0.18,
     "total": 0.06,
-    "count": 0.08,
-    "read": 0.18,
-    "code": 0.05,
-    "which": 0.13,
-    "relation": 0.02,
+    "count": 0.05,
+    "read": 0.23,
+    "code": 0.04,
+    "which": 0.12,
+    "relation": 0.01,
 }
 
 
@@ -113,9 +113,9 @@ def _exist(rng: np.random.Generator, things: tuple[Thing, ...]) -> Found | None:
             near = rng.random()
             pair = (
                 (t.color, shape)
-                if near < 0.35
+                if near < 0.2
                 else (color, t.shape)
-                if near < 0.7
+                if near < 0.4
                 else (color, shape)
             )
             noun = t.name if yes else " ".join(pair)

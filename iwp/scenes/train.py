@@ -113,7 +113,7 @@ class Trainer:
         """One update of everything; losses and exact (teacher-forced) answers by kind."""
         set_rate(self.optimizers, self.step, self.args.steps, self.args.decay)
         easy = self.step < self.args.easy_steps
-        batch = self.batches.questions(self.step, self.args.easy if easy else 0.0)
+        batch = self.batches.questions(self.step, self.args.easy if easy else 0.0, self.args.drills)
         crops, labels, tokens, answers = self._tensors(
             batch.crops, batch.labels, batch.tokens, batch.answers
         )
@@ -139,11 +139,15 @@ class Trainer:
         right = torch.ones_like(say)
         right[say] = logits.argmax(-1) == target
         exact = right.all(-1).cpu().numpy()
+        share = ((right & say).sum(-1) / say.sum(-1).clamp(min=1)).cpu().numpy()
         out: dict[str, list[float]] = defaultdict(list)
-        for row, kinds in zip(exact, batch.kinds, strict=True):
+        for i, kinds in enumerate(batch.kinds):
             for j, kind in enumerate(kinds):
-                out[kind].append(row[j])
-                out["blind" if blind[j] else "seeing"].append(row[j])
+                if kind.startswith("drill"):
+                    out[kind].append(share[i, j])
+                    continue
+                out[kind].append(exact[i, j])
+                out["blind" if blind[j] else "seeing"].append(exact[i, j])
         means = {k: float(np.mean(v)) for k, v in sorted(out.items())}
         return {"loss": loss.item(), "patch": patch_loss.item(), "glyph": accuracy[2], **means}
 
@@ -202,6 +206,7 @@ def _parse(argv: list[str]) -> argparse.Namespace:
     parser.add_argument("--more-crops", type=int, default=10, help="crops without questions a step")
     parser.add_argument("--easy", type=float, default=0.75, help="more scenes of one crop at first")
     parser.add_argument("--easy-steps", type=int, default=1000, help="for so many steps")
+    parser.add_argument("--drills", type=float, default=0.4, help="share of segments that drill")
     parser.add_argument("--muon", type=float, default=4e-3, help="learning rate of the matrices")
     parser.add_argument(
         "--adam", type=float, default=1.5e-3, help="learning rate of everything else"
