@@ -37,6 +37,12 @@ def handlers(engine: FakeEngine, tmp_path: Path) -> Handlers:
     return Handlers(engine, Settings(), str(tmp_path / "cache"))  # type: ignore[arg-type]
 
 
+def follow(handlers: Handlers) -> list[tuple[Any, ...]]:
+    """What the page gets from the two events after `begin`: the map from the first only."""
+    ranked = list(handlers.rank(TAB))
+    return [*ranked, *((ranked[-1][0], *rest) for rest in handlers.answer(TAB))]
+
+
 def release(handlers: Handlers, budget: float, seq: int) -> None:
     handlers.note(SimpleNamespace(budget=budget, seq=seq), TAB)  # type: ignore[arg-type]
 
@@ -55,7 +61,7 @@ def test_compare_shows_the_picture_then_both_answers(handlers: Handlers, picture
     assert Path(shown.picture.path).is_file()
     assert rest[:3] == ["", "", ""]
 
-    states = list(handlers.answer(TAB))
+    states = follow(handlers)
     token_map, baseline, pruned, timings, status = states[-1]
     n = token_map.n
     keep = int(n * 0.25 + 0.5)
@@ -73,7 +79,7 @@ def test_a_release_answers_the_pruned_side_only(
     handlers: Handlers, engine: FakeEngine, picture: str
 ) -> None:
     handlers.begin(picture, "What?", 0.25, TAB)
-    before = list(handlers.answer(TAB))[-1]
+    before = follow(handlers)[-1]
     release(handlers, 0.5, seq=1)
     baseline, pruned, timings, status = list(handlers.repruned(TAB))[-1]
     assert baseline == before[1]
@@ -87,7 +93,7 @@ def test_only_the_newest_of_many_releases_is_answered(
     handlers: Handlers, engine: FakeEngine, picture: str
 ) -> None:
     handlers.begin(picture, "What?", 0.25, TAB)
-    list(handlers.answer(TAB))
+    follow(handlers)
     for seq, budget in ((1, 0.3), (3, 0.7), (2, 0.4)):  # the second arrives late
         release(handlers, budget, seq)
     for _ in range(3):
@@ -100,7 +106,7 @@ def test_a_newer_release_ends_the_running_answer(
 ) -> None:
     engine.word_s = 0.02
     handlers.begin(picture, "What?", 0.25, TAB)
-    list(handlers.answer(TAB))
+    follow(handlers)
     release(handlers, 0.3, 1)
     running = handlers.repruned(TAB)
     next(running)
@@ -109,6 +115,32 @@ def test_a_newer_release_ends_the_running_answer(
     wait_for(lambda: engine.finished[-1] == "stopped")
     assert "done" not in list(handlers.repruned(TAB))[-1]
     assert engine.runs[-1] == ("repruned", 0.6)
+
+
+def test_a_release_before_the_answers_is_answered_after_them(
+    handlers: Handlers, engine: FakeEngine, picture: str
+) -> None:
+    handlers.begin(picture, "What?", 0.25, TAB)
+    list(handlers.rank(TAB))
+    release(handlers, 0.5, 1)
+    assert list(handlers.repruned(TAB)) == []  # the comparison is going on
+    *_, last = handlers.answer(TAB)
+    assert engine.runs == [("compare", 0.25), ("repruned", 0.5)]
+    assert last[1].startswith("3,686 tokens")
+
+
+def test_a_new_question_starts_clean(handlers: Handlers, engine: FakeEngine, picture: str) -> None:
+    engine.words = 500
+    handlers.begin(picture, "First?", 0.25, TAB)
+    list(handlers.rank(TAB))
+    first = handlers.answer(TAB)
+    next(first)
+    engine.words = 6
+    handlers.begin(picture, "Second?", 0.5, TAB)
+    list(first)
+    states = follow(handlers)
+    assert not any("First?" in field for state in states for field in state[1:])
+    assert engine.runs == [("compare", 0.25), ("compare", 0.5)]
 
 
 def test_a_release_before_any_comparison_does_nothing(handlers: Handlers) -> None:
@@ -121,33 +153,41 @@ def test_stop_ends_the_run_and_keeps_what_is_there(
 ) -> None:
     engine.word_s, engine.words = 0.02, 500
     handlers.begin(picture, "What?", 0.25, TAB)
+    list(handlers.rank(TAB))
     states = handlers.answer(TAB)
     for state in states:
-        if len(state[1]) > 20:
+        if len(state[0]) > 20:
             break
     handlers._visitors.get("tab").halt()  # what Stop does, without waiting for this very thread
     *_, last = states
-    assert last[1].startswith("7,371 tokens")
-    assert "stopped by you" in last[3]
-    assert text.STOPPED in last[4]
+    assert last[0].startswith("7,371 tokens")
+    assert "stopped by you" in last[2]
+    assert text.STOPPED in last[3]
+    assert handlers.last(TAB) == last
 
 
 def test_stop_before_the_turn_comes_runs_nothing(
     handlers: Handlers, engine: FakeEngine, picture: str
 ) -> None:
     handlers.begin(picture, "What?", 0.25, TAB)
-    assert text.STOPPED in handlers.halt(TAB)[-1]
-    states = list(handlers.answer(TAB))
+    handlers.halt(TAB)
+    assert text.STOPPED in handlers.last(TAB)[-1]
+    states = follow(handlers)
     assert text.STOPPED in states[-1][4]
     assert engine.runs == []
 
 
-def test_a_closed_tab_stops_its_run(handlers: Handlers, engine: FakeEngine, picture: str) -> None:
+@pytest.mark.parametrize("event", ["rank", "answer"])
+def test_a_closed_tab_stops_its_run(
+    handlers: Handlers, engine: FakeEngine, picture: str, event: str
+) -> None:
     engine.words = 500
     handlers.begin(picture, "What?", 0.25, TAB)
-    states = handlers.answer(TAB)
+    if event == "answer":
+        list(handlers.rank(TAB))
+    states = getattr(handlers, event)(TAB)
     next(states)
-    states.close()  # type: ignore[attr-defined]
+    states.close()
     wait_for(lambda: not engine.busy)
 
 
@@ -156,11 +196,10 @@ def test_a_forgotten_visitor_stops_too(
 ) -> None:
     engine.words = 500
     handlers.begin(picture, "What?", 0.25, TAB)
-    states = handlers.answer(TAB)
-    next(states)
+    list(handlers.rank(TAB))  # the run goes on between the two events
+    assert engine.busy
     handlers.forget(TAB)
-    list(states)
-    assert not engine.busy
+    wait_for(lambda: not engine.busy)
     assert len(handlers._visitors) == 0
 
 
@@ -181,7 +220,7 @@ def test_bad_input_is_one_sentence(
 ) -> None:
     def compare() -> None:
         handlers.begin(picture, question, budget, TAB)
-        list(handlers.answer(TAB))
+        follow(handlers)
 
     with pytest.raises(gr.Error, match=sentence) as caught:
         compare()
@@ -203,7 +242,7 @@ def test_a_file_that_is_no_picture(handlers: Handlers, tmp_path: Path) -> None:
 
 def test_bad_input_leaves_the_earlier_answer(handlers: Handlers, picture: str) -> None:
     handlers.begin(picture, "What?", 0.25, TAB)
-    list(handlers.answer(TAB))
+    follow(handlers)
     with pytest.raises(gr.Error):
         handlers.begin(picture, "", 0.25, TAB)
     release(handlers, 0.5, 1)

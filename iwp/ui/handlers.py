@@ -15,14 +15,15 @@ from gradio.data_classes import FileDataDict
 from iwp import media, report
 from iwp.budget import check_budget
 from iwp.errors import IWPError
-from iwp.types import Answer, Done, Event, Media, Ranked, SideDone, Stage, Text
+from iwp.types import Event, Media, Ranked
 from iwp.ui import text, timings, token_map, upload
 from iwp.ui.page import Page
+from iwp.ui.progress import after
 from iwp.ui.visitors import Asked, Visitor, Visitors
 
 if TYPE_CHECKING:
     from iwp.settings import Settings
-    from iwp.ui.backend import Backend, PageRun
+    from iwp.ui.backend import Backend
 
 _HALT_PATIENCE_S = 5.0  # a stopped run ends within a token, also a slow model's
 
@@ -60,34 +61,46 @@ class Handlers:
         )
         visitor = self._visitors.get(request.session_hash)
         visitor.ask(asked)
-        page = Page(
-            token_map=token_map.unranked(asked.run_id, asked.picture, opened.size, budget),
-            status=text.STARTING,
-            busy=True,
-        )
-        return visitor.show(page).values()
+        return visitor.show(self._unranked(asked)).values()
 
-    def answer(self, request: gr.Request) -> Iterator[tuple[Any, ...]]:
-        """Run the comparison that `begin` noted, yielding the page as it fills."""
+    def rank(self, request: gr.Request) -> Iterator[tuple[Any, ...]]:
+        """Start the comparison that `begin` noted and show the ranked tokens.
+
+        The run goes on after this event: `answer` takes it over. Two events, because gradio sends
+        every output of an event at every step, and the browser should not handle the whole map
+        again for each word.
+        """
         visitor = self._visitors.get(request.session_hash)
         asked = visitor.asked
         if asked is None:
             return
-        page = Page(token_map.unranked(asked.run_id, asked.picture, asked.media.size, asked.budget))
+        # An earlier run of this tab may have written until now: only here it is over.
+        visitor.clear()
+        visitor.show(self._unranked(asked))
         if visitor.stopped:
-            yield replace(page, status=text.STOPPED).values()
+            yield visitor.show(visitor.page.ended()).values()
             return
         with _sentences():
-            run = self._engine.compare(asked.media, asked.question, asked.budget)
-            for event in self._events(run, visitor):
+            visitor.start(self._engine.compare(asked.media, asked.question, asked.budget))
+            for event in _until_ranked(visitor):
+                page = after(event, visitor, asked.budget)
                 if isinstance(event, Ranked):
                     ranked = token_map.ranked(
                         asked.run_id, asked.picture, event.layout, event.ranking, asked.budget
                     )
                     page = replace(page, token_map=ranked)
-                page = self._apply(event, page, visitor, asked.budget)
                 yield visitor.show(page).values()
-        yield visitor.show(page.ended()).values()
+        if visitor.run is None:
+            yield visitor.show(visitor.page.ended()).values()
+
+    def answer(self, request: gr.Request) -> Iterator[tuple[str, ...]]:
+        """Show both answers of the run that `rank` started, and then a budget released since."""
+        visitor = self._visitors.get(request.session_hash)
+        if visitor.asked is None:
+            return
+        yield from self._follow(visitor, visitor.asked.budget)
+        if visitor.answered is not None:
+            yield from self.repruned(request)
 
     # --- budget --------------------------------------------------------------------------
 
@@ -106,29 +119,28 @@ class Handlers:
         """
         visitor = self._visitors.get(request.session_hash)
         budget, session = visitor.wanted, visitor.session
-        if session is None or visitor.stopped or visitor.answered == budget:
+        if session is None or visitor.run is not None:
+            return  # nothing to answer yet; a comparison that is going on looks here at its end
+        if visitor.stopped or visitor.answered == budget:
             return
         known = visitor.baseline
-        page = Page(baseline=known.answer if known else "", timings=timings.render(known, None))
+        visitor.show(replace(visitor.page, pruned="", timings=timings.render(known, None)))
         with _sentences():
-            for event in self._events(self._engine.repruned(session, budget), visitor):
-                if visitor.wanted != budget:
-                    return  # the next event answers the newer budget
-                page = self._apply(event, page, visitor, budget)
-                yield visitor.show(page).answers()
-        yield visitor.show(page.ended()).answers()
+            visitor.start(self._engine.repruned(session, budget))
+        yield from self._follow(visitor, budget, again=True)
 
     # --- Stop and leaving ----------------------------------------------------------------
 
-    def halt(self, request: gr.Request) -> tuple[str, ...]:
-        """Stop this tab's run, wait for its last words and show them. Not queued.
-
-        The run's own event may be cancelled before they reach the browser.
-        """
+    def halt(self, request: gr.Request) -> None:
+        """Stop this tab's run and wait until it has ended. Not queued."""
         visitor = self._visitors.get(request.session_hash)
         visitor.halt()
         if visitor.run is not None:
             visitor.idle.wait(_HALT_PATIENCE_S)
+
+    def last(self, request: gr.Request) -> tuple[str, ...]:
+        """What a stopped run left, for the page whose event was cancelled."""
+        visitor = self._visitors.get(request.session_hash)
         return visitor.show(visitor.page.ended()).answers()
 
     def forget(self, request: gr.Request) -> None:
@@ -162,50 +174,43 @@ class Handlers:
     def _open(self, picture: str | Path) -> Media:
         return media.open_picture(picture, max_pixels=self._settings.max_pixels)
 
-    def _events(self, run: PageRun, visitor: Visitor) -> Iterator[Event]:
-        """The run's events; the run ends when this generator is closed.
-
-        The `finally` runs on the server's event loop when a tab closes: it only sets flags.
-        """
-        visitor.run = run
-        visitor.idle.clear()
-        try:
-            if visitor.stopped:
-                run.stop()
-            yield from run.updates()
-        finally:
-            run.stop()
-            visitor.run = None
-            visitor.idle.set()
-
-    def _apply(self, event: Event, page: Page, visitor: Visitor, budget: float) -> Page:
-        """The page after one event; what later events need is noted in `visitor`."""
-        if isinstance(event, Stage):
-            return replace(page, status=text.STAGES[event.name], busy=True)
-        if isinstance(event, Ranked):
-            visitor.session = event.session
-        elif isinstance(event, Text):
-            if event.side == "baseline":
-                return replace(page, baseline=event.text)
-            return replace(page, pruned=event.text)
-        elif isinstance(event, SideDone):
-            visitor.session = event.session
-            if event.side == "baseline":
-                return self._baseline_done(event.answer, page, visitor)
-            if event.answer.finish not in ("stopped", "deadline"):
-                visitor.answered = budget
-            table = timings.render(visitor.baseline, event.answer)
-            return replace(page, pruned=event.answer.answer, timings=table)
-        elif isinstance(event, Done):
-            visitor.session = event.session
-            ended = event.result.pruned.finish == "deadline"
-            return replace(page, status=text.DEADLINE if ended else text.DONE, busy=False)
-        return page
+    @staticmethod
+    def _unranked(asked: Asked) -> Page:
+        picture = token_map.unranked(asked.run_id, asked.picture, asked.media.size, asked.budget)
+        return Page(token_map=picture, status=text.STARTING, busy=True)
 
     @staticmethod
-    def _baseline_done(answer: Answer, page: Page, visitor: Visitor) -> Page:
-        visitor.baseline = answer
-        return replace(page, baseline=answer.answer, timings=timings.render(answer, None))
+    def _follow(
+        visitor: Visitor, budget: float, *, again: bool = False
+    ) -> Iterator[tuple[str, ...]]:
+        """The answers as the run fills them in. The run ends when this generator is closed.
+
+        An answer given `again` also ends when a newer budget is wanted: the next event has it.
+        """
+        if visitor.events is None:
+            return
+        try:
+            with _sentences():
+                for event in visitor.events:
+                    if again and visitor.wanted != budget:
+                        return
+                    yield visitor.show(after(event, visitor, budget)).answers()
+        finally:
+            visitor.finish()
+        yield visitor.show(visitor.page.ended()).answers()
+
+
+def _until_ranked(visitor: Visitor) -> Iterator[Event]:
+    """The run's events up to the ranking. The run goes on unless this ends in any other way."""
+    try:
+        for event in visitor.events or ():
+            yield event
+            if isinstance(event, Ranked):
+                return
+    except BaseException:  # also when the tab is closed
+        visitor.finish()
+        raise
+    visitor.finish()
 
 
 @contextmanager

@@ -140,7 +140,8 @@ def _wire(
         concurrency_limit=None,  # in the queue only because its errors show there
         **private,
     )
-    answered = begun.success(handlers.answer, None, page, **private, **device)
+    ranked = begun.success(handlers.rank, None, page, **private, **device)
+    answered = ranked.success(handlers.answer, None, answers, **private, **device)
 
     noted = showing.token_map.release(
         handlers.note, None, None, queue=False, trigger_mode="multiple", **private
@@ -149,9 +150,11 @@ def _wire(
         handlers.repruned, None, answers, trigger_mode="multiple", **private, **device
     )
 
-    # First the run ends by itself, so that its timings are shown; then the queue is left.
-    halted = asking.stop.click(handlers.halt, None, answers, queue=False, **private)
-    halted.then(None, None, None, cancels=[answered, repruned])
+    # First the run ends by itself, then its event is cancelled (it may still wait in the queue),
+    # and at last the page gets what a cancelled event did not deliver.
+    halted = asking.stop.click(handlers.halt, None, None, queue=False, **private)
+    halted.then(None, None, None, cancels=[ranked, answered, repruned])
+    halted.then(handlers.last, None, answers, queue=False, **private)
     demo.unload(handlers.forget)
     gr.api(handlers.compare, api_name="compare", **device)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections import OrderedDict
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -11,8 +12,10 @@ from iwp.ui.page import Page
 
 if TYPE_CHECKING:
     from iwp.session import Session
-    from iwp.types import Answer, Media
+    from iwp.types import Answer, Event, Media
     from iwp.ui.backend import PageRun
+
+_UPDATES_HZ = 10.0  # often enough to read along, rare enough for a slow browser
 
 
 @dataclass(frozen=True)
@@ -39,6 +42,7 @@ class Visitor:
         answered: budget of the pruned answer on the page.
         stopped: Stop was pressed after the last question or release.
         run: the run that is going on.
+        events: its events that are not on the page yet.
         idle: set while no run of this tab is going on.
         page: what the tab shows.
     """
@@ -51,6 +55,7 @@ class Visitor:
     answered: float | None = None
     stopped: bool = False
     run: PageRun | None = None
+    events: Iterator[Event] | None = None
     idle: threading.Event = field(default_factory=threading.Event)
     page: Page = field(default_factory=Page)
 
@@ -62,17 +67,38 @@ class Visitor:
     def ask(self, asked: Asked) -> None:
         """Start from nothing with a new question."""
         self.halt()
+        self.clear()
         self.asked = asked
+        self.wanted = asked.budget
+        self.stopped = False
+
+    def clear(self) -> None:
+        """Forget what an earlier question has led to."""
         self.session = None
         self.baseline = None
-        self.wanted = asked.budget
         self.answered = None
-        self.stopped = False
 
     def want(self, budget: float, seq: int) -> None:
         """Note the newest budget. Releases may arrive out of order."""
         if seq > self.seq:
             self.seq, self.wanted, self.stopped = seq, budget, False
+
+    def start(self, run: PageRun) -> None:
+        """Make `run` the one that is going on; an earlier one ends."""
+        self.finish()
+        self.idle.clear()
+        self.run = run
+        self.events = run.updates(_UPDATES_HZ)
+        if self.stopped:
+            run.stop()
+
+    def finish(self) -> None:
+        """No run is going on any more. Only sets flags: called on the server's event loop too."""
+        if self.run is not None:
+            self.run.stop()
+        self.run = None
+        self.events = None
+        self.idle.set()
 
     def halt(self) -> None:
         """Stop what is running, and what waits to run. Returns at once."""

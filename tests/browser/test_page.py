@@ -97,35 +97,36 @@ def test_every_budget_keeps_what_python_keeps(compared: Visit) -> None:
     assert [keep for _, keep in kept] == [keep_count(n, budget) for budget, _ in kept]
 
 
-def test_stop_ends_both_answers(visit: Open, picture: Path, engine: FakeEngine) -> None:
-    opened = visit()
-    engine.words, words = 300, engine.words
-    try:
-        opened.compare(picture, QUESTION)
-        opened.page.wait_for_function("document.querySelector('#baseline textarea').value")
-        opened.page.click("#stop")
-        opened.wait_for_text("#status", "Stopped")
-        opened.wait_for_text("#timings", "stopped by you")
-        assert not engine.busy
-    finally:
-        engine.words = words
+@pytest.fixture
+def slow_engine(engine: FakeEngine, monkeypatch: pytest.MonkeyPatch) -> FakeEngine:
+    """The served engine, with answers that only end when they are stopped."""
+    monkeypatch.setattr(engine, "word_s", 0.25)
+    monkeypatch.setattr(engine, "words", 4000)
+    return engine
 
 
-def test_closing_the_tab_stops_the_run(visit: Open, picture: Path, engine: FakeEngine) -> None:
+def test_stop_ends_both_answers(visit: Open, picture: Path, slow_engine: FakeEngine) -> None:
     opened = visit()
-    engine.words, words = 300, engine.words
-    try:
-        opened.compare(picture, QUESTION)
-        opened.page.wait_for_function("document.querySelector('#baseline textarea').value")
-        opened.page.close()
-        watcher = visit()
-        for _ in range(100):
-            if not engine.busy:
-                return
-            watcher.page.wait_for_timeout(50)
-        pytest.fail("the run went on")
-    finally:
-        engine.words = words
+    opened.compare(picture, QUESTION)
+    opened.page.wait_for_function("document.querySelector('#baseline textarea').value")
+    opened.page.click("#stop")
+    opened.wait_for_text("#status", "Stopped")
+    opened.wait_for_text("#timings", "stopped by you")
+    assert not slow_engine.busy
+    assert opened.answer("pruned") == ""
+
+
+def test_closing_the_tab_stops_the_run(visit: Open, picture: Path, slow_engine: FakeEngine) -> None:
+    watcher, opened = visit(), visit()
+    opened.compare(picture, QUESTION)
+    opened.page.wait_for_function("document.querySelector('#baseline textarea').value")
+    assert slow_engine.busy
+    opened.page.close()
+    for _ in range(400):
+        if not slow_engine.busy:
+            return
+        watcher.page.wait_for_timeout(50)
+    pytest.fail("the run went on")
 
 
 def test_modes_grids_and_tooltip(compared: Visit, pictures_folder: Path) -> None:

@@ -1,0 +1,53 @@
+"""The page on the real engine: the embedded model where it is there, else a tiny random one."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from iwp.budget import keep_count
+from iwp.engine import Engine
+from iwp.settings import Settings
+from tests.browser.conftest import Visit, serve
+
+pytestmark = pytest.mark.browser
+EMBEDDED = Path(__file__).parents[2] / "assets" / "demo-model" / "config.json"
+
+
+@pytest.fixture(scope="module")
+def real_address(tiny_folder: Path) -> Iterator[str]:
+    model = "demo" if EMBEDDED.is_file() else str(tiny_folder)
+    engine = Engine.load(Settings(model=model, device="cpu", max_new_tokens=24))
+    engine.warm_up()
+    yield from serve(engine)
+
+
+def test_two_answers_of_a_real_model(
+    visit: Callable[..., Visit], real_address: str, picture: Path, pictures_folder: Path
+) -> None:
+    opened = visit(real_address)
+    opened.compare(picture, "What is written in the corner?")
+    opened.wait_for_text("#status", "Done")
+    assert opened.answer("baseline")
+    assert opened.answer("pruned")
+    n = opened.view("map.n")
+    assert f"{keep_count(n, 0.222):,} of {n:,}" in opened.page.inner_text("#timings")
+    opened.page.screenshot(path=pictures_folder / "real.png", full_page=True)
+
+    before = opened.canvas()
+    opened.requests.clear()
+    box = opened.page.locator(".range").bounding_box()
+    assert box is not None
+    middle = box["y"] + box["height"] / 2
+    opened.page.mouse.move(box["x"] + 0.22 * box["width"], middle)
+    opened.page.mouse.down()
+    opened.page.mouse.move(box["x"] + 0.6 * box["width"], middle, steps=10)
+    opened.page.wait_for_timeout(100)
+    assert opened.canvas() != before
+    assert opened.requests == []
+    opened.page.mouse.up()
+    kept = f"{opened.view('keep'):,} of {n:,}"
+    opened.wait_for_text("#timings", kept)
+    opened.wait_for_text("#status", "Done")

@@ -1,0 +1,95 @@
+"""The entry point: settings, refusals, and what it does on hosts that lend a GPU."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+import app
+from iwp.settings import Settings
+from iwp.ui.forked import ForkedEngine
+
+
+def test_importing_starts_nothing() -> None:
+    assert callable(app.main)
+
+
+def test_the_command_line_comes_before_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("IWP_MODEL", "from/environment")
+    monkeypatch.setenv("IWP_DEVICE", "cpu")
+    assert app._settings([]).model == "from/environment"
+    chosen = app._settings(["--model", "from/command-line"])
+    assert (chosen.model, chosen.device) == ("from/command-line", "cpu")
+
+
+@pytest.mark.parametrize("model", ["/no/such/folder", "no-such/model-anywhere"])
+def test_a_wrong_model_is_one_sentence(model: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert app.main(["--model", model, "--device", "cpu"]) == 2
+    said = capsys.readouterr().err
+    assert said.count("\n") == 1
+    assert model in said
+    assert "Traceback" not in said
+
+
+def test_a_wrong_setting_is_one_sentence(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("IWP_MAX_NEW_TOKENS", "many")
+    assert app.main([]) == 2
+    assert "IWP_MAX_NEW_TOKENS" in capsys.readouterr().err
+
+
+class Fake:
+    """Engine and page in one: notes what the app does with them."""
+
+    vlm = None
+    device_name = "cpu"
+
+    def __init__(self) -> None:
+        self.done: list[Any] = []
+
+    def warm_up(self) -> None:
+        self.done.append("warm_up")
+
+    def launch(self, **options: Any) -> None:
+        self.done.append(options)
+
+
+def start(monkeypatch: pytest.MonkeyPatch, fake: Fake) -> Any:
+    """Run the app on fakes; returns the engine that the page was built with."""
+    built: list[Any] = []
+
+    def build(engine: Any, settings: Settings) -> Fake:
+        built.append(engine)
+        return fake
+
+    monkeypatch.setattr(app, "Engine", SimpleNamespace(load=lambda _: fake))
+    monkeypatch.setattr(app, "build_demo", build)
+    assert app.main([]) == 0
+    return built[0]
+
+
+def test_it_warms_up_and_leaves_the_address_to_gradio(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(app, "spaces", None)
+    fake = Fake()
+    assert start(monkeypatch, fake) is fake
+    warmed, options = fake.done
+    assert warmed == "warm_up"
+    assert not {"server_name", "server_port", "share"} & set(options)
+
+
+def test_a_lent_gpu_is_asked_for_per_comparison(monkeypatch: pytest.MonkeyPatch) -> None:
+    loans: list[int] = []
+
+    def lend(duration: int) -> Any:
+        loans.append(duration)
+        return lambda work: work
+
+    config = SimpleNamespace(Config=SimpleNamespace(zero_gpu=True))
+    monkeypatch.setattr(app, "spaces", SimpleNamespace(config=config, GPU=lend))
+    fake = Fake()
+    assert isinstance(start(monkeypatch, fake), ForkedEngine)
+    assert loans == [app.LONGEST_LOAN_S]
+    assert "warm_up" not in fake.done
