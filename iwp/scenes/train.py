@@ -49,7 +49,9 @@ class Trainer:
         start = self.tokenizer(START, add_special_tokens=False)["input_ids"]
         self.start = torch.tensor(start, device=self.device)
         self.phase, self.step = "tower", 0
-        self.optimizers = optimizers(self.model, self.words, args.muon, args.adam, tower_only=True)
+        self.optimizers = optimizers(
+            self.model, self.words, args.tower_muon, args.adam, tower_only=True
+        )
 
     def begin_questions(self) -> None:
         """From the tower alone to the whole model."""
@@ -188,10 +190,10 @@ def _parse(argv: list[str]) -> argparse.Namespace:
         help="checkpoint and exported model go here",
     )
     parser.add_argument("--start", type=Path, help="train this exported model further")
-    parser.add_argument("--tower-steps", type=int, default=900)
-    parser.add_argument("--steps", type=int, default=12000)
+    parser.add_argument("--tower-steps", type=int, default=830)
+    parser.add_argument("--steps", type=int, default=4000)
     parser.add_argument(
-        "--decay", type=float, default=0.3, help="share of the steps in which the rate falls"
+        "--decay", type=float, default=0.55, help="share of the steps in which the rate falls"
     )
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
@@ -203,19 +205,20 @@ def _parse(argv: list[str]) -> argparse.Namespace:
     parser.add_argument(
         "--crops", type=int, default=64, help="crops a step while the tower trains alone"
     )
-    parser.add_argument("--more-crops", type=int, default=10, help="crops without questions a step")
-    parser.add_argument("--easy", type=float, default=0.75, help="more scenes of one crop at first")
+    parser.add_argument("--more-crops", type=int, default=6, help="crops without questions a step")
+    parser.add_argument("--easy", type=float, default=0.8, help="more scenes of one crop at first")
     parser.add_argument("--easy-steps", type=int, default=1000, help="for so many steps")
-    parser.add_argument("--drills", type=float, default=0.4, help="share of segments that drill")
-    parser.add_argument("--muon", type=float, default=4e-3, help="learning rate of the matrices")
+    parser.add_argument("--drills", type=float, default=0.5, help="share of segments that drill")
+    parser.add_argument("--muon", type=float, default=2.5e-3, help="learning rate of the matrices")
     parser.add_argument(
-        "--adam", type=float, default=1.5e-3, help="learning rate of everything else"
+        "--tower-muon", type=float, default=5e-3, help="the same while the tower trains alone"
     )
+    parser.add_argument("--adam", type=float, default=1e-3, help="learning rate of everything else")
     parser.add_argument(
         "--patch-weight", type=float, default=1.0, help="of the patch loss beside the answers'"
     )
     parser.add_argument(
-        "--blind", type=float, default=0.7, help="share of segments blind in the first layers"
+        "--blind", type=float, default=0.5, help="share of segments blind in the first layers"
     )
     parser.add_argument("--save-every", type=int, default=100)
     parser.add_argument("--log-every", type=int, default=25)
