@@ -11,9 +11,10 @@ LEAD: Final = (
 )
 
 DEMO_MODEL: Final = (
-    "The model on this page is a small demo model trained from scratch on drawn scenes. It can "
-    "name colours, shapes, places, totals and short printed codes in pictures like the examples; "
-    "it cannot describe photographs, recognise real objects or chat."
+    "The model on this page is a small demo model trained from scratch on drawn scenes. In "
+    "pictures like the examples it names colours and shapes, says what is there and reads a "
+    "printed character; it is unsure of places and counts, and it cannot describe photographs "
+    "or chat."
 )
 OTHER_MODEL: Final = (
     "Answers come from the model named above, unchanged; only the visual tokens differ between "
