@@ -131,8 +131,8 @@ class Trainer:
         prefix = torch.cat((start, self.packed.pack(features, batch.size, n)), 1)
         visual = torch.arange(prefix.shape[1], device=self.device) >= len(self.start)
         rng = np.random.default_rng([self.args.seed, 3, self.step])
-        blind = torch.from_numpy(rng.random(tokens.shape[1]) < self.args.blind)
-        hidden = self.packed.decode(prefix, tokens, visual, BLIND_LAYERS, blind)
+        blind = rng.random(tokens.shape[1]) < self.args.blind
+        hidden = self.packed.decode(prefix, tokens, visual, BLIND_LAYERS, *self._tensors(blind))
         say = answers[:, :, 1:]
         logits = hidden[:, :, :-1][say].float() @ embeddings.T
         target = tokens[:, :, 1:][say]
