@@ -1,0 +1,15 @@
+"""Tiny random models of every supported family: real classes, real processors, no download."""
+
+from __future__ import annotations
+
+from tests.families import llava_onevision
+from tests.families.parts import Family
+
+__all__ = ["FAMILIES", "Family"]
+
+FAMILIES: dict[str, Family] = {
+    family.name: family
+    for family in (
+        llava_onevision.FAMILY,
+    )
+}  # fmt: skip
