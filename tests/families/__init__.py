@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tests.families import llava_onevision
+from tests.families import llava_onevision, qwen2_5_vl, qwen2_vl, qwen3_vl
 from tests.families.parts import Family
 
 __all__ = ["FAMILIES", "Family"]
@@ -11,5 +11,8 @@ FAMILIES: dict[str, Family] = {
     family.name: family
     for family in (
         llava_onevision.FAMILY,
+        qwen2_vl.FAMILY,
+        qwen2_5_vl.FAMILY,
+        qwen3_vl.FAMILY,
     )
 }  # fmt: skip
