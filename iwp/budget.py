@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import math
+from typing import Literal
 
 from iwp.errors import InputError
+
+Budget = float | Literal["auto"]
+"""The fraction of visual tokens to keep, or "auto" for methods that find their own."""
 
 
 def keep_count(n: int, budget: float) -> int:
@@ -17,12 +21,16 @@ def keep_count(n: int, budget: float) -> int:
     return min(n, max(1, math.floor(budget * n + 0.5)))
 
 
-def check_budget(budget: float) -> float:
+def check_budget(budget: Budget) -> float:
     """The budget as a float, when it is one.
 
     Raises:
-        InputError: it is no number, not above 0, or above 1.
+        InputError: it is no number, not above 0, or above 1; "auto" is none either.
     """
+    if budget == "auto":
+        raise InputError(
+            'Only IWP finds its own budget: give a fraction above 0 and at most 1, not "auto".'
+        )
     try:
         fraction = float(budget)
     except (TypeError, ValueError):

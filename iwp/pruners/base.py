@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import torch
 
-from iwp.budget import check_budget
+from iwp.budget import Budget, check_budget, keep_count
 from iwp.errors import InputError
 from iwp.types import Ranking
 
@@ -33,6 +33,8 @@ class LayerView:
         text: (T,) int64 rows of the text that asks: the text after the last visual token, or
             all text where nothing follows it.
         prompt: (p,) int64 rows of all tokens, padding left out.
+        separators: (s,) int64 ascending numbers, among the visual tokens, of those that only end
+            a row of a picture; None where nobody said which.
     """
 
     layer: nn.Module
@@ -42,6 +44,7 @@ class LayerView:
     visual: Tensor
     text: Tensor
     prompt: Tensor
+    separators: Tensor | None = None
 
     @property
     def n(self) -> int:
@@ -72,6 +75,11 @@ class LayerView:
         """(Hkv, n, d) values of the visual tokens."""
         return self._project("v", self.visual)
 
+    @cached_property
+    def values(self) -> Tensor:
+        """(Hkv, p, d) values of the whole prompt."""
+        return self._project("v", self.prompt)
+
     def rotate(self, heads: Tensor, rows: Tensor) -> Tensor:
         """Turn queries or keys (h, len(rows), d) to the positions of these rows."""
         cos, sin = self.cos[rows].float(), self.sin[rows].float()
@@ -101,24 +109,39 @@ class Pruner(ABC):
     """A method that says which visual tokens of a prompt to keep. Immutable and stateless.
 
     Attributes:
-        budget: the fraction of visual tokens to keep, 0 < budget <= 1.
+        budget: the fraction of visual tokens to keep, 0 < budget <= 1; "auto" where the method
+            finds it for every prompt.
         layer: the cut comes before this decoder layer, counted from 0; 0 cuts what enters the
             decoder, and the number of layers means no cut at all.
     """
 
     name: ClassVar[str]
+    finds_budget: ClassVar[bool] = False  # whether budget="auto" is allowed
 
-    budget: float = 0.222
+    budget: Budget = 0.222
     layer: int = 4
 
     def __post_init__(self) -> None:
-        check_budget(self.budget)
+        if not (self.finds_budget and self.budget == "auto"):
+            check_budget(self.budget)
         if self.layer < 0:
             raise InputError(f"Cut before layer 0 or a later one, not before layer {self.layer}.")
 
     @abstractmethod
     def rank(self, view: LayerView) -> Ranking:
         """Put all visual tokens in the order in which they would be kept, on the view's device."""
+
+    def choose(self, view: LayerView) -> tuple[Tensor, Tensor | None]:
+        """Choose the visual tokens that the budget keeps.
+
+        Returns:
+            (m,) ascending int64 numbers of visual tokens, 0 .. n-1, at least one, and the scores as
+            `select` gives them; no scores where everything is kept.
+        """
+        keep = keep_count(view.n, check_budget(self.budget))
+        if keep == view.n:
+            return torch.arange(view.n, device=view.visual.device), None
+        return self.select(view, keep)
 
     def select(self, view: LayerView, keep: int) -> tuple[Tensor, Tensor | None]:
         """Choose `keep` visual tokens: exactly those that `rank` places before rank `keep`.
