@@ -10,11 +10,20 @@ from collections.abc import Callable
 
 import numpy as np
 
-from iwp.scenes.scene import Scene, Thing
-from iwp.scenes.vocabulary import COLORS, COLUMNS, ROWS, SHAPES
+from iwp.scenes.scene import SPARSE, Scene, Thing
+from iwp.scenes.vocabulary import COLORS, COLUMNS, PLURALS, ROWS, SHAPES
 
 # How often each list is drawn: what only some of an object's patches show takes longest to learn.
-SHARES = {"color": 0.08, "shape": 0.08, "say": 0.34, "written": 0.1, "where": 0.25, "there": 0.15}
+SHARES = {
+    "color": 0.06,
+    "shape": 0.06,
+    "say": 0.24,
+    "written": 0.08,
+    "where": 0.10,
+    "right": 0.08,
+    "many": 0.28,
+    "there": 0.1,
+}
 Fact = tuple[list[str], list[str]]  # key, value
 
 
@@ -55,12 +64,27 @@ def _places(things: tuple[Thing, ...]) -> list[Fact]:
     ]
 
 
+def _columns(things: tuple[Thing, ...]) -> list[Fact]:
+    """The column alone: behind the row it is the second word to look up, and is not learned."""
+    return [(key, value[1:]) for key, value in _places(things)]
+
+
+def _counts(things: tuple[Thing, ...]) -> list[Fact]:
+    counts = {(color, "objects"): sum(t.color == color for t in things) for color in COLORS}
+    for shape, plural in PLURALS.items():
+        counts[(plural,)] = sum(t.shape == shape for t in things)
+    counts[("objects",)] = len(things)
+    return [(list(key), [str(n)]) for key, n in counts.items() if 0 < n <= SPARSE]
+
+
 _LISTS: dict[str, Callable[[tuple[Thing, ...]], list[Fact]]] = {
     "color": _colors,
     "shape": _shapes,
     "say": _texts,
     "written": _owners,
     "where": _places,
+    "right": _columns,
+    "many": _counts,
 }
 
 
