@@ -15,9 +15,7 @@ from tests.families import llava, parts
 
 CROP = llava.CROP
 PATCH = llava.PATCH
-PINPOINTS = [
-    [CROP * rows, CROP * cols] for rows, cols in ((1, 2), (2, 1), (2, 2), (3, 1), (1, 3))
-]
+PINPOINTS = [[CROP * rows, CROP * cols] for rows, cols in ((1, 2), (2, 1), (2, 2), (3, 1), (1, 3))]
 
 
 def model(attention: str = "sdpa", seed: int = 0) -> Any:
