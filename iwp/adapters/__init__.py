@@ -5,10 +5,15 @@ from __future__ import annotations
 from iwp.adapters.base import VLM, Adapter, Prepared
 from iwp.adapters.llava_onevision import LlavaOnevision
 from iwp.adapters.loading import DEMO, read_model
+from iwp.adapters.qwen2_5_vl import Qwen2_5VL
+from iwp.adapters.qwen2_vl import Qwen2VL
+from iwp.adapters.qwen3_vl import Qwen3VL
 
 __all__ = ["ADAPTERS", "DEMO", "VLM", "Adapter", "Prepared", "load"]
 
-ADAPTERS: dict[str, type[Adapter]] = {family.model_type: family for family in (LlavaOnevision,)}
+ADAPTERS: dict[str, type[Adapter]] = {
+    family.model_type: family for family in (LlavaOnevision, Qwen2VL, Qwen2_5VL, Qwen3VL)
+}
 
 
 def load(

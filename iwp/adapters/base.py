@@ -6,11 +6,13 @@ import threading
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, ClassVar
+from typing import Any, ClassVar, TypedDict
 
 import torch
 from torch import Tensor, nn
 
+from iwp.adapters.prompt import prompt_ids
+from iwp.errors import InputError
 from iwp.types import Media, VisualLayout
 
 
@@ -23,12 +25,31 @@ class Prepared:
         visual: (n,) int64 ascending positions of the visual tokens in the prompt.
         layout: where each of the n visual tokens lies on the picture.
         vision: the tensors that the vision tower reads, by the model's own argument names.
+        positions: (rows, 1, S) int64 rotary positions where the family has several rows of them
+            (M-RoPE); None counts from 0. The answer goes on after the greatest of them.
     """
 
     input_ids: Tensor
     visual: Tensor
     layout: VisualLayout
     vision: Mapping[str, Tensor]
+    positions: Tensor | None = None
+
+
+class Inputs(TypedDict):
+    """What the decoder reads of a prompt: the arguments of `iwp.generate.prefill` and `rank`.
+
+    Attributes:
+        embeds: (1, S, D) word embeddings with the visual features in their places.
+        visual: (n,) int64 ascending positions of the visual tokens in the prompt.
+        positions: (rows, 1, S) int64 rotary positions; None counts from 0.
+        extra: more arguments of the text decoder, such as features for its later layers.
+    """
+
+    embeds: Tensor
+    visual: Tensor
+    positions: Tensor | None
+    extra: Mapping[str, Any]
 
 
 class Adapter(ABC):
@@ -87,8 +108,19 @@ class Adapter(ABC):
         """Run vision tower, projector and packing.
 
         Returns:
-            (n, D) features on the model's device, in prompt order, row-end tokens included.
+            (n, D) features on the model's device, in prompt order, row-end tokens included. A
+            family with several feature maps for its decoder puts them side by side.
         """
+
+    def inputs(self, prepared: Prepared, features: Tensor) -> Inputs:
+        """What the decoder reads, on the model's device, from what `prepare` and `encode` made."""
+        positions = prepared.positions
+        return {
+            "embeds": self.embed(prepared, features),
+            "visual": prepared.visual.to(self.device),
+            "positions": None if positions is None else positions.to(self.device),
+            "extra": {},
+        }
 
     def embed(self, prepared: Prepared, features: Tensor) -> Tensor:
         """Put the features (n, D) in their places among the word embeddings: (1, S, D)."""
@@ -101,6 +133,22 @@ class Adapter(ABC):
         """The answer's text, special tokens left out."""
         text: str = self.processor.tokenizer.decode(list(ids), skip_special_tokens=True)
         return text.strip()
+
+    def _prompt(self, media: Media, question: str, n: int) -> tuple[Tensor, Tensor]:
+        """(1, S) ids of a prompt with `n` placeholders for its one picture, and where they are.
+
+        Raises:
+            InputError: a video was given.
+        """
+        if media.kind != "image":
+            raise InputError("This model is shown still pictures here; choose a picture.")
+        image_id = self.model.config.image_token_id
+        with self._tokenizing:
+            prompt = prompt_ids(self.processor, [{"type": "image"}], question)
+        assert prompt.count(image_id) == 1, "the chat template shows the picture once"
+        place = prompt.index(image_id)
+        ids = [*prompt[:place], *[image_id] * n, *prompt[place + 1 :]]
+        return torch.tensor([ids]), torch.arange(place, place + n)
 
 
 @dataclass(frozen=True)

@@ -9,8 +9,6 @@ from torch import Tensor, nn
 
 from iwp.adapters.anyres import AnyRes
 from iwp.adapters.base import Adapter, Prepared
-from iwp.adapters.prompt import prompt_ids
-from iwp.errors import InputError
 from iwp.types import Media, VisualLayout
 
 
@@ -42,18 +40,8 @@ class LlavaOnevision(Adapter):
         Raises:
             InputError: a video was given.
         """
-        if media.kind != "image":
-            raise InputError("This model is shown still pictures here; choose a picture.")
         layout = self.layout(*media.size)
-        image_id = self.model.config.image_token_id
-        ids: list[int] = []
-        with self._tokenizing:
-            prompt = prompt_ids(self.processor, [{"type": "image"}], question)
-        for number in prompt:
-            ids += [number] * (layout.n if number == image_id else 1)
-        input_ids = torch.tensor([ids])
-        visual = (input_ids[0] == image_id).nonzero()[:, 0]
-        assert len(visual) == layout.n, "the chat template shows the picture once"
+        input_ids, visual = self._prompt(media, question, layout.n)
         pixels = self.processor.image_processor(list(media.frames), return_tensors="pt")
         vision = {name: pixels[name] for name in ("pixel_values", "image_sizes")}
         return Prepared(input_ids, visual, layout, vision)
