@@ -6,8 +6,8 @@ padding.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Iterator
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable, Collection, Iterator, Mapping
+from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,9 +17,11 @@ from transformers import DynamicCache
 
 from iwp import dual
 from iwp.errors import IWPError
-from iwp.prompt import Prompt
-from iwp.pruners.base import Pruner
-from iwp.pruning import decoder_of, prune
+from iwp.prompt import Prompt, separators
+from iwp.pruners.base import LayerView, Pruner
+from iwp.pruning import prune
+from iwp.reading import before, checked, extended, read
+from iwp.support import decoder_of
 from iwp.types import Ranking, Trace
 
 
@@ -48,6 +50,7 @@ def prefill(
     visual: Tensor,
     *,
     positions: Tensor | None = None,
+    extra: Mapping[str, Any] | None = None,
     pruner: Pruner | None = None,
     check: Callable[[], None] | None = None,
 ) -> Prefill:
@@ -58,21 +61,23 @@ def prefill(
         embeds: (1, S, D) the prompt's embeddings, visual features in place, on the model's device.
         visual: (n,) int64 ascending positions of the visual tokens in the prompt.
         positions: (1, S) or (rows, 1, S) rotary positions; None counts from 0.
+        extra: more keyword arguments for the text decoder, such as DeepStack features.
         pruner: the method that cuts; None reads every token.
         check: called before every decoder layer; what it raises ends the prefill.
 
     Raises:
         IWPError: the model or the prompt cannot be cut.
     """
-    if positions is None:
-        positions = torch.arange(embeds.shape[1], device=embeds.device)[None]
+    positions = _counted(embeds, positions)
     with ExitStack() as stack:
+        # First, so that a cut finds the decoder called as stock generate() calls it.
+        stack.enter_context(extended(model, extra))
         trace = Trace(n_visual=[visual.shape[0]])
         if pruner is not None:
             trace = stack.enter_context(prune(model, pruner, visual=visual))
-        stack.enter_context(_checked(model, check))
+        stack.enter_context(checked(model, check))
         cache = DynamicCache(config=model.config)
-        logits = _read(model, cache, inputs_embeds=embeds, position_ids=positions)
+        logits = read(model, cache, inputs_embeds=embeds, position_ids=positions)
     return Prefill(logits, cache, _next_position(positions), trace)
 
 
@@ -92,7 +97,7 @@ def decode(
             return
         yield token
         if number + 1 < max_new_tokens:
-            logits = _read(
+            logits = read(
                 model,
                 state.cache,
                 input_ids=torch.tensor([[token]], device=logits.device),
@@ -109,6 +114,7 @@ def rank(
     pruner: Pruner,
     *,
     positions: Tensor | None = None,
+    extra: Mapping[str, Any] | None = None,
     check: Callable[[], None] | None = None,
 ) -> Ranking:
     """Rank all visual tokens at `pruner.layer`; the layers from there on do not run.
@@ -122,27 +128,52 @@ def rank(
     layers = decoder_of(model).layers
     if pruner.layer >= len(layers):
         raise IWPError(f"The model has {len(layers)} layers: none to rank at {pruner.layer}.")
-    prompt = Prompt.of(embeds.shape[1], visual.to(embeds.device))
+    prompt = _prompt(model, embeds, visual)
 
     def stop(layer: nn.Module, args: tuple[Any, ...], call: dict[str, Any]) -> None:
         raise _Ranked(pruner.rank(prompt.view(layer, args, call)))
 
-    with _checked(model, check), _before([layers[pruner.layer]], stop):
+    cache = DynamicCache(config=model.config)
+    with extended(model, extra), checked(model, check), before([layers[pruner.layer]], stop):
         try:
-            _read(
-                model,
-                DynamicCache(config=model.config),
-                inputs_embeds=embeds,
-                position_ids=positions,
-            )
+            read(model, cache, inputs_embeds=embeds, position_ids=_counted(embeds, positions))
         except _Ranked as reached:
             found = reached.ranking
     return Ranking(ranks=found.ranks.cpu(), scores=found.scores.cpu())
 
 
 @torch.no_grad()
+def look(
+    model: Any,
+    embeds: Tensor,
+    visual: Tensor,
+    *,
+    note: Callable[[int, LayerView], None],
+    positions: Tensor | None = None,
+    extra: Mapping[str, Any] | None = None,
+) -> None:
+    """Read a prompt without a cut, and call `note(layer, view)` before every decoder layer.
+
+    Other arguments as for `prefill`.
+    """
+    prompt = _prompt(model, embeds, visual)
+    numbers = {layer: number for number, layer in enumerate(decoder_of(model).layers)}
+
+    def hook(layer: nn.Module, args: tuple[Any, ...], call: dict[str, Any]) -> None:
+        note(numbers[layer], prompt.view(layer, args, call))
+
+    with extended(model, extra), before(numbers, hook):
+        cache = DynamicCache(config=model.config)
+        read(model, cache, inputs_embeds=embeds, position_ids=_counted(embeds, positions))
+
+
 def kernel_exponents(
-    model: Any, embeds: Tensor, visual: Tensor, *, positions: Tensor | None = None
+    model: Any,
+    embeds: Tensor,
+    visual: Tensor,
+    *,
+    positions: Tensor | None = None,
+    extra: Mapping[str, Any] | None = None,
 ) -> tuple[float, ...]:
     """Per decoder layer, the median of ||k_i - k_j||^2 / (2 sqrt d) between visual keys.
 
@@ -150,17 +181,13 @@ def kernel_exponents(
     unlike ones and the redundancy penalty does nothing: use `bandwidth="median"` there.
     Arguments as for `prefill`.
     """
-    prompt = Prompt.of(embeds.shape[1], visual.to(embeds.device))
     exponents: list[float] = []
 
-    def measure(layer: nn.Module, args: tuple[Any, ...], call: dict[str, Any]) -> None:
-        view = prompt.view(layer, args, call)
-        exponents.append(dual.median_exponent(view.rotate(view.visual_keys, prompt.visual)))
+    def measure(_: int, view: LayerView) -> None:
+        keys = view.rotate(view.visual_keys, view.visual)
+        exponents.append(dual.median_exponent(keys))
 
-    with _before(decoder_of(model).layers, measure):
-        _read(
-            model, DynamicCache(config=model.config), inputs_embeds=embeds, position_ids=positions
-        )
+    look(model, embeds, visual, note=measure, positions=positions, extra=extra)
     return tuple(exponents)
 
 
@@ -170,11 +197,16 @@ class _Ranked(Exception):
         self.ranking = ranking
 
 
-def _read(model: Any, cache: Any, **inputs: Any) -> Tensor:
-    """Run the model once over new tokens; (V,) float32 logits of the last one."""
-    output = model(past_key_values=cache, use_cache=True, logits_to_keep=1, **inputs)
-    logits: Tensor = output.logits[0, -1].float()
-    return logits
+def _prompt(model: Any, embeds: Tensor, visual: Tensor) -> Prompt:
+    visual = visual.to(embeds.device)
+    ends = separators(model, embeds[0], visual)
+    return Prompt.of(embeds.shape[1], visual, separators=ends)
+
+
+def _counted(embeds: Tensor, positions: Tensor | None) -> Tensor:
+    if positions is not None:
+        return positions
+    return torch.arange(embeds.shape[1], device=embeds.device)[None]
 
 
 def _next_position(positions: Tensor) -> Tensor:
@@ -190,26 +222,3 @@ def _no_mask(model: Any, like: Tensor) -> Tensor | None:
     if decoder_of(model).config._attn_implementation != "eager":
         return None
     return torch.zeros((1, 1, 1, 1), dtype=model.dtype, device=like.device)
-
-
-@contextmanager
-def _before(modules: Iterable[nn.Module], hook: Callable[..., None]) -> Iterator[None]:
-    """Call `hook(module, args, kwargs)` before each of the modules runs."""
-    with ExitStack() as stack:
-        for module in modules:
-            handle = module.register_forward_pre_hook(hook, with_kwargs=True)
-            stack.callback(handle.remove)
-        yield
-
-
-@contextmanager
-def _checked(model: Any, check: Callable[[], None] | None) -> Iterator[None]:
-    """Call `check` before every decoder layer."""
-    layers = () if check is None else decoder_of(model).layers
-
-    def before_layer(*_: Any) -> None:
-        if check is not None:
-            check()
-
-    with _before(layers, before_layer):
-        yield

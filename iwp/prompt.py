@@ -1,15 +1,13 @@
-"""The rows of one prompt, and what is left of masks and tables when some of them are dropped."""
+"""The rows of one prompt: which are visual, which ask, which end a row of a picture."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from iwp.errors import IWPError
 from iwp.pruners.base import LayerView
 
 
@@ -23,6 +21,8 @@ class Prompt:
         visual: (n,) the visual tokens.
         text: (T,) the text after the last visual token; all text where nothing follows it.
         ends_with_text: whether text follows the last visual token.
+        separators: (s,) numbers, among the visual tokens, of those that only end a row of a
+            picture; None where the model has no such tokens.
     """
 
     length: int
@@ -30,9 +30,16 @@ class Prompt:
     visual: Tensor
     text: Tensor
     ends_with_text: bool
+    separators: Tensor | None = None
 
     @classmethod
-    def of(cls, length: int, visual: Tensor, mask: Tensor | None = None) -> Prompt:
+    def of(
+        cls,
+        length: int,
+        visual: Tensor,
+        mask: Tensor | None = None,
+        separators: Tensor | None = None,
+    ) -> Prompt:
         """Sort the rows of a prompt with visual tokens at `visual` (n >= 1).
 
         `mask` is the (1, length) attention mask, 0 at padding.
@@ -43,75 +50,58 @@ class Prompt:
         words = rows[~torch.isin(rows, visual)]
         after = words[words > visual[-1]]
         found = after.shape[0] > 0
-        return cls(length, rows, visual, after if found else words, found)
+        return cls(length, rows, visual, after if found else words, found, separators)
 
-    def view(self, layer: nn.Module, args: tuple[Any, ...], call: dict[str, Any]) -> LayerView:
-        """What a decoder layer is about to see of this prompt, from the arguments of its call."""
-        hidden = args[0] if args else call["hidden_states"]
-        cos, sin = call["position_embeddings"]
-        return LayerView(layer, hidden[0], cos[0], sin[0], self.visual, self.text, self.rows)
+    def view(
+        self, layer: nn.Module, args: tuple[Any, ...], call: dict[str, Any], row: int = 0
+    ) -> LayerView:
+        """What a decoder layer is about to see of this prompt, from the arguments of its call.
+
+        `row` is the prompt's row in the batch. The view lies on the layer's own device.
+        """
+        batch = args[0] if args else call["hidden_states"]
+        device = _device(layer, batch)
+        cos, sin = (
+            # Where all prompts have the same positions, there may be one table for all.
+            table[min(row, table.shape[0] - 1)].to(device)
+            for table in call["position_embeddings"]
+        )
+        return LayerView(
+            layer,
+            batch[row].to(device),
+            cos,
+            sin,
+            self.visual.to(device),
+            self.text.to(device),
+            self.rows.to(device),
+            None if self.separators is None else self.separators.to(device),
+        )
 
 
-class Shortened:
-    """A prompt without its dropped rows; shortens what decoder layers are called with.
+def separators(model: Any, embeds: Tensor, visual: Tensor) -> Tensor | None:
+    """The row-end tokens among the visual tokens of one prompt.
 
-    Lives as long as the cache that the prompt was read into.
+    Models that end rows of a picture with a token of its own hold that token as a parameter.
+
+    Args:
+        model: a transformers vision-language model.
+        embeds: (S, D) the prompt as it enters the decoder.
+        visual: (n,) int64 rows of the visual tokens.
+
+    Returns:
+        (s,) int64 ascending numbers of visual tokens; None where the model has no such token.
     """
+    newline: Tensor | None = getattr(getattr(model, "model", None), "image_newline", None)
+    if newline is None or newline.device.type == "meta":
+        return None
+    same = embeds[visual] == newline.to(embeds)
+    return same.all(dim=-1).nonzero().flatten()
 
-    def __init__(self, prompt: Prompt, kept: Tensor, positions: Tensor | None) -> None:
-        stays = torch.ones(prompt.length, dtype=torch.bool, device=kept.device)
-        stays[prompt.visual] = False
-        stays[prompt.visual[kept]] = True
-        self.rows = stays.nonzero().flatten()
-        self._length = prompt.length
-        last = positions[..., -1:] if positions is not None else prompt.length - 1
-        self._next_position = last + 1
-        self._seen: dict[str, tuple[Any, Any]] = {}
 
-    def reading(self, call: dict[str, Any]) -> dict[str, Any]:
-        """The keyword arguments of a layer that reads the shortened prompt."""
-        short = dict(call)
-        short["position_embeddings"] = self._once(
-            "position_embeddings",
-            call["position_embeddings"],
-            lambda tables: tuple(table.index_select(-2, self.rows) for table in tables),
-        )
-        short["attention_mask"] = self._once(
-            "attention_mask",
-            call.get("attention_mask"),
-            lambda mask: self._columns(mask, rows_too=True),
-        )
-        if call.get("position_ids") is not None:
-            # The rotary tables carry the true positions. These only tell flash attention where
-            # packed sequences begin, and it must not take a gap for a beginning.
-            short["position_ids"] = call["position_ids"][..., : self.rows.shape[0]]
-        return short
-
-    def mask(self, mask: Tensor | None) -> Tensor | None:
-        """The mask of a continuation, without the columns of the dropped rows."""
-        short: Tensor | None = self._once("continuation", mask, self._columns)
-        return short
-
-    def positions(self, past: int, new: int) -> Tensor:
-        """(..., new) positions of `new` tokens after `past` cached ones."""
-        start = past - self.rows.shape[0]
-        return self._next_position + torch.arange(start, start + new, device=self.rows.device)
-
-    def forget(self) -> None:
-        """Let go of what the layers of the last forward pass shared."""
-        self._seen.clear()
-
-    def _columns(self, mask: Tensor | None, rows_too: bool = False) -> Tensor | None:
-        if mask is None:
-            return None
-        if not isinstance(mask, Tensor):
-            raise IWPError("IWP works with eager, sdpa and flash attention only.")
-        later = torch.arange(self._length, mask.shape[-1], device=mask.device)
-        mask = mask.index_select(-1, torch.cat((self.rows, later)))
-        return mask.index_select(-2, self.rows) if rows_too and mask.ndim == 4 else mask
-
-    def _once(self, name: str, source: Any, shorten: Callable[[Any], Any]) -> Any:
-        """`shorten(source)`, computed once for all layers that are given the same object."""
-        if name not in self._seen or self._seen[name][0] is not source:
-            self._seen[name] = (source, shorten(source))
-        return self._seen[name][1]
+def _device(layer: nn.Module, batch: Tensor) -> torch.device:
+    weight = next(layer.parameters(), None)
+    if weight is None or weight.device == batch.device:
+        return batch.device
+    # Spread or offloaded by accelerate, whose hooks move what a module is given: ask one row.
+    probe: Tensor = layer.input_layernorm(batch[:1, :1])  # type: ignore[operator]
+    return probe.device

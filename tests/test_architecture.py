@@ -26,11 +26,11 @@ ORDER = [
         "run",
         "pruners",
         "adapters",
+        "support",
         "prompt",
-        "pruning",
-        "generate",
-        "answering",
     ),
+    *("masks", "rows", "shortened", "deepstack", "step", "cutting", "pruning", "reading"),
+    *("generate", "answering"),
     *("engine", "calls", "report", "scenes", "ui", "__main__", "app"),
 ]
 LONGEST = 300  # lines

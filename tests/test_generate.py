@@ -42,14 +42,14 @@ def embedded(model: Any, inputs: dict[str, torch.Tensor]) -> tuple[torch.Tensor,
 def answered(model: Any, state: generate.Prefill) -> tuple[torch.Tensor, torch.Tensor]:
     """Tokens and the logits of every step."""
     logits = [state.logits]
-    read = generate._read
+    read = generate.read
 
     def keep(*args: Any, **inputs: Any) -> torch.Tensor:
         logits.append(read(*args, **inputs))
         return logits[-1]
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(generate, "_read", keep)
+        patch.setattr(generate, "read", keep)
         tokens = list(generate.decode(model, state, STEPS, stop_ids=()))
     return torch.tensor(tokens), torch.stack(logits)
 

@@ -227,8 +227,6 @@ def test_threads_take_turns(prompt: dict[str, torch.Tensor]) -> None:
 def test_what_cannot_be_cut_is_refused(model: Any, prompt: dict[str, torch.Tensor]) -> None:
     with pytest.raises(IWPError, match="6 layers"), prune(model, IWP(layer=7)):
         pass
-    with pytest.raises(IWPError, match="one prompt at a time"), prune(model, IWP(layer=2)):
-        generated(model, prompt, num_beams=2)
     with pytest.raises(IWPError, match="static"), prune(model, IWP(layer=2)):
         generated(model, prompt, cache_implementation="static")
     with pytest.raises(IWPError, match="already"), prune(model, IWP()), prune(model, IWP()):

@@ -1,0 +1,135 @@
+"""A cut cache: what is remembered of it, and what layers are called with after the cut."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from iwp.errors import IWPError
+from iwp.masks import attention_mask
+from iwp.rows import Rows
+
+
+@dataclass(frozen=True)
+class CutCache:
+    """What was cut out of a cache, in columns of the caller's attention mask.
+
+    Attributes:
+        read: columns of the caller's mask up to the end of the last cut prompt.
+        removed: rows by which the cache of the later layers is shorter.
+        real: (B, read - removed) bool, false at padding; None where there is none.
+        next_position: (..., B or 1, 1) position of the first token after the last cut prompt.
+    """
+
+    read: int = 0
+    removed: int = 0
+    real: Tensor | None = None
+    next_position: Tensor | int = 0
+
+    def real_rows(self, mask: Tensor | None, total: int) -> Tensor | None:
+        """Which rows of the shortened cache are no padding, when `total` columns are read.
+
+        Args:
+            mask: the caller's mask, (B, total or more), 0 at padding.
+            total: columns of the caller's mask, at least `read`.
+
+        Returns:
+            (B, total - removed) bool, or None where there is no padding.
+        """
+        later = None if mask is None else mask[:, self.read : total].bool()
+        return joined(self.real, later, (self.read - self.removed, total - self.read))
+
+    def check(self, length: int, short: int, new: int, mask: Tensor | None, batch: int) -> None:
+        """Refuse to go on where the cache or the mask do not fit what was cut.
+
+        Args:
+            length: columns of the caller's mask that the cache stands for.
+            short: rows in the cache of the later layers.
+            new: new rows.
+            mask: the caller's mask.
+            batch: rows of the batch.
+
+        Raises:
+            IWPError: something changed the cache, or tokens of the cache are given again.
+        """
+        if length - short != self.removed or length < self.read:
+            raise IWPError("The cache was changed after the cut: start with an empty one.")
+        if self.real is not None and self.real.shape[0] != batch:
+            raise IWPError("The batch has changed since the cut: start with an empty cache.")
+        if mask is not None and mask.shape[1] != length + new:
+            raise IWPError(
+                "The mask does not fit what the cache has read. After a cut before layer 0, "
+                "generate() needs the new tokens alone: give only these, or cut before layer 1."
+            )
+
+    def positions(self, mask: Tensor | None, total: int, new: int) -> Tensor:
+        """(..., B or 1, new) positions of the last `new` of `total` columns, one for each token."""
+        later = torch.arange(total - self.read)[None]
+        if mask is not None:
+            later = mask[:, self.read : total].long().cumsum(-1) - 1
+        if isinstance(self.next_position, Tensor):
+            later = later.to(self.next_position.device)
+        return (self.next_position + later.clamp(min=0))[..., -new:]
+
+
+def joined(left: Tensor | None, right: Tensor | None, widths: tuple[int, int]) -> Tensor | None:
+    """Two (B, width) masks side by side; None stands for nothing but tokens."""
+    if right is not None and bool(right.all()):
+        right = None
+    some = left if left is not None else right
+    if some is None:
+        return None
+    parts = (
+        some.new_ones((some.shape[0], width)) if part is None else part.to(some.device)
+        for part, width in zip((left, right), widths, strict=True)
+    )
+    return torch.cat(tuple(parts), dim=1)
+
+
+class Shortened:
+    """One pass of a prompt's rows through the layers after a cut.
+
+    Args:
+        kernel: the decoder's attention.
+        rows: the rows that go on, or None where this pass drops none.
+        real: (B, past + M) bool, false at padding; None where there is none.
+        past: rows that the cache of these layers held before.
+    """
+
+    def __init__(self, kernel: str, rows: Rows | None, real: Tensor | None, past: int) -> None:
+        self._kernel = kernel
+        self._rows = rows
+        self._real = real
+        self._past = past
+        self._shared: dict[tuple[str, torch.device], Any] = {}
+
+    def reading(
+        self, args: tuple[Any, ...], call: dict[str, Any]
+    ) -> tuple[tuple[Any, ...], dict[str, Any]]:
+        """What a layer is called with, given short hidden states and everything else whole."""
+        hidden, rows, short = args[0], self._rows, dict(call)
+        short["attention_mask"] = self._once(
+            "mask",
+            hidden.device,
+            lambda: attention_mask(self._kernel, self._real, self._past, hidden),
+        )
+        if rows is not None:
+            tables = call["position_embeddings"]
+            short["position_embeddings"] = self._once(
+                "tables", tables[0].device, lambda: tuple(rows.take(table) for table in tables)
+            )
+            if call.get("position_ids") is not None:
+                # The rotary tables carry the true positions. These only tell flash attention where
+                # packed sequences begin, and it must not take a gap for a beginning.
+                short["position_ids"] = call["position_ids"][..., : hidden.shape[1]]
+        return args, short
+
+    def _once(self, name: str, device: torch.device, make: Callable[[], Any]) -> Any:
+        """`make()`, computed once for all layers of a device."""
+        if (name, device) not in self._shared:
+            self._shared[name, device] = make()
+        return self._shared[name, device]

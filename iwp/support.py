@@ -1,0 +1,85 @@
+"""What can be pruned, and plain words for what cannot, before any work is done."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from torch import Tensor, nn
+
+from iwp.errors import IWPError, ModelError
+
+
+def decoder_of(model: Any) -> Any:
+    """The text decoder of a transformers model, the module that holds `layers`.
+
+    Raises:
+        ModelError: there is none, or not all of its layers have full attention.
+    """
+    decoder: Any = model.get_decoder() if hasattr(model, "get_decoder") else None
+    if not isinstance(getattr(decoder, "layers", None), nn.ModuleList):
+        raise ModelError(f"IWP finds no text decoder in this {type(model).__name__}.")
+    if set(getattr(decoder.config, "layer_types", None) or ()) - {"full_attention"}:
+        raise ModelError("IWP can only cut a model whose layers all have full attention.")
+    return decoder
+
+
+def check_model(model: Any, layer: int) -> None:
+    """Refuse a model that cannot be cut before decoder layer `layer`.
+
+    Raises:
+        IWPError: it has fewer layers, its attention kernel is unknown, or it is compiled.
+    """
+    decoder = decoder_of(model)
+    if layer > len(decoder.layers):
+        raise IWPError(
+            f"The model has {len(decoder.layers)} layers: it cannot be cut before layer {layer}."
+        )
+    kernel = kernel_of(decoder)
+    if kernel not in ("eager", "sdpa") and "flash" not in kernel:
+        raise IWPError(f"IWP works with eager, sdpa and flash attention, not with {kernel!r}.")
+    around = [module for name, module in model.named_modules() if _holds(module, decoder)]
+    if any(_is_compiled(module) for module in around) or any(
+        later._compiled_call_impl is not None for later in decoder.layers[layer:]
+    ):
+        raise IWPError(
+            "A compiled model does not run hooks: prune the model that torch.compile was given."
+        )
+
+
+def check_call(call: Mapping[str, Any]) -> None:
+    """Refuse a call of the model whose prompt cannot be shortened.
+
+    Raises:
+        IWPError: its cache has a fixed size, or its mask is not one of rows and tokens.
+    """
+    if getattr(call.get("past_key_values"), "is_compileable", False):
+        raise IWPError(
+            "IWP shortens the cache, and a static one has a fixed length: leave "
+            'cache_implementation="static" out.'
+        )
+    mask = call.get("attention_mask")
+    if mask is not None and not (isinstance(mask, Tensor) and mask.ndim == 2):
+        raise IWPError("IWP needs the attention mask of the processor, one number for each token.")
+    if mask is not None and mask.shape[1] > 1 and not bool(mask[:, -1].all()):
+        raise IWPError('Pad a batch on the left: processor(..., padding_side="left").')
+    if call.get("cu_seq_lens_q") is not None:
+        raise IWPError("IWP cannot cut packed sequences: give every prompt its own batch row.")
+
+
+def kernel_of(decoder: Any) -> str:
+    """The name of the decoder's attention kernel, such as "sdpa"."""
+    return str(decoder.config._attn_implementation)
+
+
+def _holds(module: nn.Module, decoder: nn.Module) -> bool:
+    return any(inner is decoder for inner in module.modules())
+
+
+def _is_compiled(module: nn.Module) -> bool:
+    # torch.compile(model) wraps it, model.compile() and model.forward = torch.compile(...) do not.
+    return (
+        "_orig_mod" in module._modules
+        or module._compiled_call_impl is not None
+        or hasattr(vars(module).get("forward"), "_torchdynamo_orig_callable")
+    )
