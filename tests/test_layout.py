@@ -16,9 +16,11 @@ import torch
 from transformers import LlavaOnevisionImageProcessor
 from transformers.models.llava_onevision.modeling_llava_onevision import LlavaOnevisionModel
 
-from iwp.adapters.anyres import AnyRes, _Axis
-from iwp.types import TokenGrid, VisualLayout
+from iwp.adapters.anyres import AnyRes
+from iwp.adapters.geometry import Axis
+from iwp.types import TokenGrid
 from tests import tiny
+from tests.painting import inside, places, ramps
 
 SMALL = AnyRes(112, 8, tiny.pinpoints(112, 2), 9)
 LARGE = AnyRes(384, 14, tiny.pinpoints(384, 6), 9)
@@ -79,43 +81,14 @@ def _patch_means(anyres: AnyRes, crops: torch.Tensor) -> torch.Tensor:
     return cells.flatten(2).transpose(1, 2)
 
 
-def _ramps(width: int, height: int) -> np.ndarray:
-    picture = np.ones((height, width, 3), dtype=np.float32)
-    picture[..., 0] = (np.arange(width) + 0.5)[None, :]
-    picture[..., 1] = (np.arange(height) + 0.5)[:, None]
-    return picture
-
-
-def _expected(layout: VisualLayout) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Per token, by the layout: its rectangle (n, 4) or NaN, if it ends a row, its grid."""
-    boxes = np.full((layout.n, 4), np.nan)
-    newline = np.zeros(layout.n, dtype=bool)
-    grid_of = np.full(layout.n, -1)
-    for index, grid in enumerate(layout.grids):
-        for row in range(grid.rows):
-            begin = grid.offset + row * grid.stride
-            assert (grid_of[begin : begin + grid.stride] == -1).all(), "two places for one token"
-            grid_of[begin : begin + grid.stride] = index
-            newline[begin + grid.cols : begin + grid.stride] = True
-        for b in grid.blocks:
-            xs = np.linspace(b.x0, b.x1, b.c1 - b.c0 + 1)
-            ys = np.linspace(b.y0, b.y1, b.r1 - b.r0 + 1)
-            for i, row in enumerate(range(b.r0, b.r1)):
-                for j, col in enumerate(range(b.c0, b.c1)):
-                    token = grid.offset + row * grid.stride + col
-                    assert np.isnan(boxes[token, 0]), "two blocks for one token"
-                    boxes[token] = xs[j], ys[i], xs[j + 1], ys[i + 1]
-    return boxes, newline, grid_of
-
-
 @every_size
 def test_each_token_lies_where_the_processor_took_it_from(
     anyres: AnyRes, width: int, height: int
 ) -> None:
     layout = anyres.layout(width, height)
-    crops = _crops(anyres, _ramps(width, height))
+    crops = _crops(anyres, ramps(width, height))
     packed = _pack(anyres, _patch_means(anyres, crops), width, height).numpy()
-    boxes, newline, grid_of = _expected(layout)
+    boxes, newline, grid_of = places(layout)
 
     assert len(packed) == layout.n
     assert (grid_of >= 0).all()
@@ -142,18 +115,9 @@ def test_each_token_lies_where_the_processor_took_it_from(
             assert (off <= (seam + anyres.patch) * scale).all()
         else:
             # bicubic resampling bends a ramp only within its reach of the picture's border
-            inner = _inside(box, width, height, margin=3 * scale)
+            inner = inside(box, width, height, margin=3 * scale)
             assert off[inner].max(initial=0) < 0.01
             assert (off <= 0.5 * scale).all()
-
-
-def _inside(boxes: np.ndarray, width: int, height: int, margin: np.ndarray) -> np.ndarray:
-    return (
-        (boxes[:, 0] >= margin[0])
-        & (boxes[:, 1] >= margin[1])
-        & (boxes[:, 2] <= width - margin[0])
-        & (boxes[:, 3] <= height - margin[1])
-    )
 
 
 def _is_reduced(grid: TokenGrid, anyres: AnyRes) -> bool:
@@ -169,9 +133,9 @@ def test_partly_padded_tokens_cover_what_the_layout_says(
         pytest.skip("interpolation mixes the coverage of neighbours")
     if max(width, height) >= 20 * min(width, height):
         pytest.skip("no cell across the picture is whole, so none can be compared with")
-    crops = _crops(anyres, _ramps(width, height))
+    crops = _crops(anyres, ramps(width, height))
     coverage = _pack(anyres, _patch_means(anyres, crops), width, height).numpy()[:, 2]
-    boxes, _, grid_of = _expected(layout)
+    boxes, _, grid_of = places(layout)
     placed = ~np.isnan(boxes[:, 0])
     for index in range(len(layout.grids)):
         here = placed & (grid_of == index)
@@ -183,7 +147,7 @@ def test_partly_padded_tokens_cover_what_the_layout_says(
 @pytest.mark.parametrize(("anyres", "width", "height"), [(SMALL, 640, 400), (LARGE, 1000, 700)])
 def test_painting_a_cell_changes_its_token_most(anyres: AnyRes, width: int, height: int) -> None:
     layout = anyres.layout(width, height)
-    boxes, newline, grid_of = _expected(layout)
+    boxes, newline, grid_of = places(layout)
     plain = np.zeros((height, width, 3), dtype=np.float32)
     before = _patch_means(anyres, _crops(anyres, plain))
     tokens = np.flatnonzero(~np.isnan(boxes[:, 0]) & (grid_of == 1))
@@ -216,7 +180,7 @@ def test_beyond_nine_crops_the_grid_is_one_reduced_block() -> None:
 
 
 def test_a_cut_cell_is_a_span_of_its_own_and_a_padded_one_has_none() -> None:
-    axis = _Axis(source=200, shown=20, pad=10)  # canvas pixels 10..30 show the picture
+    axis = Axis(source=200, shown=20, pad=10)  # canvas pixels 10..30 show the picture
     spans = axis.spans(range(5), start=0, step=Fraction(8))
     assert [tuple(s) for s in spans] == [(1, 2, 0, 60), (2, 3, 60, 140), (3, 4, 140, 200)]
 

@@ -1,8 +1,4 @@
-"""Where the visual tokens of an AnyRes picture lie: the base crop, then a grid of crops.
-
-Lengths along a canvas (the padded picture that is cut into crops) are whole pixels, so every
-comparison here is exact; only the final coordinates on the picture are floats.
-"""
+"""Where the visual tokens of an AnyRes picture lie: the base crop, then a grid of crops."""
 
 from __future__ import annotations
 
@@ -10,57 +6,14 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from fractions import Fraction
-from typing import NamedTuple
 
 from transformers.image_processing_utils import select_best_resolution
 
+from iwp.adapters.geometry import Axis, Span, blocks
 from iwp.types import Block, TokenGrid, VisualLayout
 
 # A grid whose side exceeds the allowed one by this factor is reduced by interpolation.
 _SHRINK_ABOVE = 1.1
-
-
-class _Span(NamedTuple):
-    """Cells i0..i1-1 of a row or column of tokens evenly cover p0..p1 of the picture."""
-
-    i0: int
-    i1: int
-    p0: float
-    p1: float
-
-
-@dataclass(frozen=True)
-class _Axis:
-    """One side of the canvas: `shown` of its pixels, from `pad` on, hold `source` of picture."""
-
-    source: int
-    shown: int
-    pad: int
-
-    def spans(self, cells: range, start: int, step: Fraction) -> list[_Span]:
-        """Place evenly spaced cells, the first at canvas pixel `start`, on the picture.
-
-        A cell cut by the picture's edge is a span of its own, so that spans stay even. A cell
-        that lies in the padding alone has no place on the picture and no span.
-        """
-        low, high = Fraction(self.pad), Fraction(self.pad + self.shown)
-        found: list[tuple[int, int, Fraction, Fraction]] = []
-        joinable = False
-        for number, cell in enumerate(cells):
-            begin = max(start + number * step, low)
-            end = min(start + (number + 1) * step, high)
-            if begin >= end:
-                continue
-            whole = end - begin == step
-            if whole and joinable:
-                found[-1] = (found[-1][0], cell + 1, found[-1][2], end)
-            else:
-                found.append((cell, cell + 1, begin, end))
-            joinable = whole
-        return [_Span(i0, i1, self._place(p0), self._place(p1)) for i0, i1, p0, p1 in found]
-
-    def _place(self, canvas: Fraction) -> float:
-        return float((canvas - self.pad) * self.source / self.shown)
 
 
 @dataclass(frozen=True)
@@ -72,13 +25,14 @@ class AnyRes:
         patch: side of a patch in pixels. Where it does not divide `crop`, the remaining pixels at
             the right and bottom of each crop belong to no token.
         pinpoints: the allowed (height, width) of the canvas, in pixels.
-        max_crops: a grid of notably more crops than this is reduced by interpolation.
+        max_crops: a grid of notably more crops than this is reduced by interpolation; None keeps
+            every grid as it is.
     """
 
     crop: int
     patch: int
     pinpoints: Sequence[Sequence[int]]
-    max_crops: int
+    max_crops: int | None = None
 
     @property
     def side(self) -> int:
@@ -100,9 +54,9 @@ class AnyRes:
 
     def _base(self, width: int, height: int) -> tuple[Block, ...]:
         cells, step = range(self.side), Fraction(self.patch)
-        down = _Axis(height, self.crop, 0).spans(cells, 0, step)
-        across = _Axis(width, self.crop, 0).spans(cells, 0, step)
-        return _blocks(down, across)
+        down = Axis(height, self.crop, 0).spans(cells, 0, step)
+        across = Axis(width, self.crop, 0).spans(cells, 0, step)
+        return blocks(down, across)
 
     def _hires(self, width: int, height: int, offset: int) -> TokenGrid:
         pinpoints = [list(pinpoint) for pinpoint in self.pinpoints]
@@ -111,24 +65,26 @@ class AnyRes:
         tall, wide = (length // self.crop * self.side for length in (canvas_h, canvas_w))
         top, left = _unpadding(width, height, wide, tall)
         rows, cols = tall - 2 * top, wide - 2 * left
-        ratio = math.sqrt(rows * cols / (self.max_crops * self.side**2))
+        ratio = 1.0
+        if self.max_crops is not None:
+            ratio = math.sqrt(rows * cols / (self.max_crops * self.side**2))
         if ratio > _SHRINK_ABOVE:
             small_rows, small_cols = int(rows // ratio), int(cols // ratio)
-            blocks = _blocks(
+            pieces = blocks(
                 self._reduced(down, range(top, top + rows), small_rows),
                 self._reduced(across, range(left, left + cols), small_cols),
             )
             rows, cols = small_rows, small_cols
         else:
-            blocks = _blocks(
+            pieces = blocks(
                 self._by_crop(down, range(top, top + rows)),
                 self._by_crop(across, range(left, left + cols)),
             )
-        return TokenGrid("hires", "High resolution", rows, cols, offset, blocks, newline=True)
+        return TokenGrid("hires", "High resolution", rows, cols, offset, pieces, newline=True)
 
-    def _by_crop(self, axis: _Axis, kept: range) -> list[_Span]:
+    def _by_crop(self, axis: Axis, kept: range) -> list[Span]:
         """Spans of the patches `kept` by the unpadding; seams between crops fall between them."""
-        spans: list[_Span] = []
+        spans: list[Span] = []
         for crop in range(kept.start // self.side, -(-kept.stop // self.side)):
             first = max(crop * self.side, kept.start)
             last = min((crop + 1) * self.side, kept.stop)
@@ -136,7 +92,7 @@ class AnyRes:
             spans += axis.spans(cells, self._edge(first), Fraction(self.patch))
         return spans
 
-    def _reduced(self, axis: _Axis, kept: range, count: int) -> list[_Span]:
+    def _reduced(self, axis: Axis, kept: range, count: int) -> list[Span]:
         """Spans of `count` cells that share the patches `kept` evenly.
 
         Interpolation mixes patches across the seams of the crops, so the cells are laid evenly
@@ -152,7 +108,7 @@ class AnyRes:
         return crop * self.crop + inside * self.patch
 
 
-def _fit(width: int, height: int, canvas_w: int, canvas_h: int) -> tuple[_Axis, _Axis]:
+def _fit(width: int, height: int, canvas_w: int, canvas_h: int) -> tuple[Axis, Axis]:
     """Resize into the canvas with the aspect ratio kept, then pad to the centre: down, across."""
     scale_w, scale_h = canvas_w / width, canvas_h / height
     if scale_w < scale_h:
@@ -160,8 +116,8 @@ def _fit(width: int, height: int, canvas_w: int, canvas_h: int) -> tuple[_Axis, 
     else:
         shown_w, shown_h = min(math.ceil(width * scale_h), canvas_w), canvas_h
     return (
-        _Axis(height, shown_h, (canvas_h - shown_h) // 2),
-        _Axis(width, shown_w, (canvas_w - shown_w) // 2),
+        Axis(height, shown_h, (canvas_h - shown_h) // 2),
+        Axis(width, shown_w, (canvas_w - shown_w) // 2),
     )
 
 
@@ -173,11 +129,3 @@ def _unpadding(width: int, height: int, wide: int, tall: int) -> tuple[int, int]
     if width / height > wide / tall:
         return (tall - int(round(height * (wide / width), 7))) // 2, 0
     return 0, (wide - int(round(width * (tall / height), 7))) // 2
-
-
-def _blocks(down: Sequence[_Span], across: Sequence[_Span]) -> tuple[Block, ...]:
-    return tuple(
-        Block(row.i0, row.i1, col.i0, col.i1, col.p0, row.p0, col.p1, row.p1)
-        for row in down
-        for col in across
-    )
