@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 from iwp.adapters.base import VLM, Adapter, Prepared
+from iwp.adapters.idefics3 import Idefics3, SmolVLM
+from iwp.adapters.internvl import InternVL
+from iwp.adapters.llava import Llava
+from iwp.adapters.llava_next import LlavaNext
 from iwp.adapters.llava_onevision import LlavaOnevision
 from iwp.adapters.loading import DEMO, read_model
 from iwp.adapters.qwen2_5_vl import Qwen2_5VL
@@ -12,7 +16,18 @@ from iwp.adapters.qwen3_vl import Qwen3VL
 __all__ = ["ADAPTERS", "DEMO", "VLM", "Adapter", "Prepared", "load"]
 
 ADAPTERS: dict[str, type[Adapter]] = {
-    family.model_type: family for family in (LlavaOnevision, Qwen2VL, Qwen2_5VL, Qwen3VL)
+    family.model_type: family
+    for family in (
+        LlavaOnevision,
+        Qwen2VL,
+        Qwen2_5VL,
+        Qwen3VL,
+        Llava,
+        LlavaNext,
+        InternVL,
+        Idefics3,
+        SmolVLM,
+    )
 }
 
 
