@@ -2,15 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 import torch
 from torch import Tensor
 
 from iwp import dual
-
-Similarity = Callable[[Tensor, Tensor], Tensor]
-"""(r,) and (m,) token numbers -> (r, m) duplication in [0, 1]."""
 
 
 def progressive_chunked_mmr(
@@ -27,7 +22,7 @@ def progressive_chunked_mmr(
     """Algorithm 1 with the dual similarity of Eq. 12.
 
     Args:
-        scores: (n,) magnitudes.
+        scores: (n,) magnitudes, not negative.
         k: (Hkv, n, d) keys of the visual tokens after rotary.
         v: (Hkv, n, d) values.
         keep: how many tokens to choose.
@@ -41,32 +36,31 @@ def progressive_chunked_mmr(
         (keep,) int64 token numbers in the order of their selection. A run with a smaller `keep`
         gives a prefix of it.
     """
-    width = dual.kernel_width(k, bandwidth)
-
-    def similarity(rest: Tensor, new: Tensor) -> Tensor:
-        return dual.duplication(k[:, rest], k[:, new], v[:, rest], v[:, new], width)
-
-    return select_in_chunks(scores, keep, similarity, chunk, growth, penalty, floor)
+    similarity = dual.similarity_between(k, v, dual.kernel_width(k, bandwidth))
+    return select_in_chunks(scores.float().log(), keep, similarity, chunk, growth, penalty, floor)
 
 
 def select_in_chunks(
-    scores: Tensor,
+    log_scores: Tensor,
     keep: int,
-    similarity: Similarity,
+    similarity: dual.Similarity | None,
     chunk: int = 2,
     growth: int = 2,
     penalty: float = 5.0,
     floor: float = 0.01,
 ) -> Tensor:
-    """Algorithm 1 with any similarity. Arguments and result as `progressive_chunked_mmr`.
+    """Algorithm 1 with any similarity, or with none: then the highest scores are chosen.
 
-    Chunk sizes follow from n and `keep` alone, so a device is never waited for. Ties go to the
-    lower token number.
+    Arguments and result as `progressive_chunked_mmr`, but for the logarithms of the scores: those
+    too small for a float still have an order. Chunk sizes follow from n and `keep` alone, so a
+    device is never waited for. Ties go to the lower token number.
     """
-    remaining = torch.arange(scores.shape[0], device=scores.device)
-    left = scores.float()
+    if similarity is None:
+        return log_scores.argsort(descending=True, stable=True)[:keep]
+    remaining = torch.arange(log_scores.shape[0], device=log_scores.device)
+    left = log_scores.float()
     chosen: list[Tensor] = []
-    sizes = chunk_sizes(min(keep, scores.shape[0]), chunk, growth)
+    sizes = chunk_sizes(min(keep, log_scores.shape[0]), chunk, growth)
     for number, size in enumerate(sizes, start=1):
         # A stable sort, because topk may order ties differently from one run to the next.
         order = left.argsort(descending=True, stable=True)
@@ -77,7 +71,7 @@ def select_in_chunks(
         rest = order[size:].sort().values  # ascending again: ties go to the lower number
         remaining, left = remaining[rest], left[rest]
         most = similarity(remaining, new).amax(dim=1)
-        left = left * (1.0 - penalty * most).clamp(min=floor)
+        left = left + (1.0 - penalty * most).clamp(min=floor).log()
     return torch.cat(chosen) if chosen else remaining[:0]
 
 

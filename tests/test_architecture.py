@@ -19,7 +19,18 @@ MODULES = [*sorted((ROOT / "iwp").rglob("*.py")), ROOT / "app.py"]
 TESTS = sorted((ROOT / "tests").rglob("*.py"))
 # A module imports only from its left. Packages count as one.
 ORDER = [
-    *("types", "errors", "settings", "budget", "session", "question", "media", "dual", "mmr"),
+    *(
+        "types",
+        "errors",
+        "settings",
+        "budget",
+        "session",
+        "question",
+        "media",
+        "dual",
+        "mmr",
+        "fidelity",
+    ),
     *(
         "overlay",
         "measure",

@@ -37,7 +37,7 @@ def test_no_budget(budget: object) -> None:
 
 
 def test_options_that_do_not_exist_are_named() -> None:
-    with pytest.raises(InputError, match="dual, none"):
+    with pytest.raises(InputError, match="hidden, none"):
         IWP(duplication="cosine")
     with pytest.raises(InputError, match="sqrt_d, median"):
         IWP(bandwidth="wide")
