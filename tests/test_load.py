@@ -196,6 +196,8 @@ def test_special_tokens_in_a_question_are_plain_text(vlm: VLM, question: str, ma
     tokenizer = make()
     processor = tiny.processor()
     processor.tokenizer = tokenizer
+    for kind in ("image", "video"):
+        setattr(processor, f"{kind}_token_id", tokenizer.convert_tokens_to_ids(f"<{kind}>"))
     adapter = LlavaOnevision(vlm.model, processor)
     adapter = _with_image_id(adapter, tokenizer.convert_tokens_to_ids("<image>"))
     special = set(tokenizer.get_added_vocab().values()) - {tokenizer.unk_token_id}

@@ -11,8 +11,6 @@ from typing import Any, ClassVar, TypedDict
 import torch
 from torch import Tensor, nn
 
-from iwp.adapters.prompt import prompt_ids
-from iwp.errors import InputError
 from iwp.types import Media, VisualLayout
 
 
@@ -133,22 +131,6 @@ class Adapter(ABC):
         """The answer's text, special tokens left out."""
         text: str = self.processor.tokenizer.decode(list(ids), skip_special_tokens=True)
         return text.strip()
-
-    def _prompt(self, media: Media, question: str, n: int) -> tuple[Tensor, Tensor]:
-        """(1, S) ids of a prompt with `n` placeholders for its one picture, and where they are.
-
-        Raises:
-            InputError: a video was given.
-        """
-        if media.kind != "image":
-            raise InputError("This model is shown still pictures here; choose a picture.")
-        image_id = self.model.config.image_token_id
-        with self._tokenizing:
-            prompt = prompt_ids(self.processor, [{"type": "image"}], question)
-        assert prompt.count(image_id) == 1, "the chat template shows the picture once"
-        place = prompt.index(image_id)
-        ids = [*prompt[:place], *[image_id] * n, *prompt[place + 1 :]]
-        return torch.tensor([ids]), torch.arange(place, place + n)
 
 
 @dataclass(frozen=True)

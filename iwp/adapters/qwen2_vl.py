@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any, ClassVar
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from transformers.models.qwen2_vl.image_processing_qwen2_vl import smart_resize
 
-from iwp.adapters.base import Adapter, Prepared
+from iwp.adapters.base import Prepared
+from iwp.adapters.stills import StillPictures
 from iwp.errors import InputError
 from iwp.types import Block, Media, TokenGrid, VisualLayout
 
 
-class Qwen2VL(Adapter):
+class Qwen2VL(StillPictures):
     """Still pictures for `Qwen2VLForConditionalGeneration` and the families that follow it.
 
     The processor stretches a picture so that both sides are whole visual tokens (28 pixels for
@@ -21,12 +23,6 @@ class Qwen2VL(Adapter):
     """
 
     model_type: ClassVar[str] = "qwen2_vl"
-
-    @property
-    def decoder_layers(self) -> nn.ModuleList:
-        """The text decoder's layers."""
-        layers: nn.ModuleList = self.model.model.language_model.layers
-        return layers
 
     def layout(self, width: int, height: int) -> VisualLayout:
         """One grid, which covers the picture evenly. Sizes in pixels.
@@ -55,18 +51,15 @@ class Qwen2VL(Adapter):
         Raises:
             InputError: a video was given, or a picture that is too long.
         """
-        layout = self.layout(*media.size)
-        input_ids, visual = self._prompt(media, question, layout.n)
-        pixels = self.processor.image_processor(list(media.frames), return_tensors="pt")
-        vision = {name: pixels[name] for name in ("pixel_values", "image_grid_thw")}
-        merge = self.processor.image_processor.merge_size
-        assert len(vision["pixel_values"]) == layout.n * merge**2
-        shown = torch.zeros_like(input_ids)
-        shown[0, visual] = 1  # text is 0, pictures are 1
+        prepared = super().prepare(media, question)
+        kinds = torch.zeros_like(prepared.input_ids)
+        kinds[0, prepared.visual] = 1  # text is 0, pictures are 1
         positions, _ = self.model.model.get_rope_index(
-            input_ids, mm_token_type_ids=shown, image_grid_thw=vision["image_grid_thw"]
+            prepared.input_ids,
+            mm_token_type_ids=kinds,
+            image_grid_thw=prepared.vision["image_grid_thw"],
         )
-        return Prepared(input_ids, visual, layout, vision, positions)
+        return replace(prepared, positions=positions)
 
     @torch.no_grad()
     def encode(self, prepared: Prepared) -> Tensor:
