@@ -3,50 +3,59 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from contextlib import ExitStack
+from decimal import Decimal
 from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
-# --- the method, one token at a time, in float64 ---------------------------------------------
+# --- the method, one token at a time, in float64; exponentials in decimals, which do not overflow
 
 
-def magnitude(
+def exp(x: float) -> Decimal:
+    return Decimal(float(x)).exp()
+
+
+def exact_magnitude(
     q: np.ndarray,
     k: np.ndarray,
     v: np.ndarray,
     text: list[int],
     visual: list[int],
     normalizer: str = "eta",
-) -> np.ndarray:
-    """Eq. 10 word for word: (H,S,d), (Hkv,S,d), (Hkv,S,d) -> (n,) in [0, 1]."""
+    magnitude: str = "kernel_value",
+) -> list[Decimal]:
+    """Eq. 10 and its rivals word for word: (H,S,d), (Hkv,S,d), (Hkv,S,d) -> n in [0, 1]."""
     q, k, v = (np.asarray(a, dtype=np.float64) for a in (q, k, v))
     heads, size, d = q.shape
-    group = heads // k.shape[0]
-    logits = np.zeros((heads, size))
+    raw = [Decimal(0)] * len(visual)
     for h in range(heads):
+        g = h // (heads // k.shape[0])
         query = np.mean([q[h, t] for t in text], axis=0)
-        for j in range(size):
-            logits[h, j] = query @ k[h // group, j] / math.sqrt(d)
-    if normalizer == "none":
-        logits -= logits[:, visual].max()
-    totals = np.ones(heads)
-    for h in range(heads):
-        shift = 0.0 if normalizer == "none" else logits[h].max()
-        logits[h] -= shift
-        if normalizer != "none":
-            among = range(size) if normalizer == "eta" else visual
-            totals[h] = sum(math.exp(logits[h, j]) for j in among)
-    raw = np.zeros(len(visual))
-    for number, i in enumerate(visual):
-        for h in range(heads):
-            norm = math.sqrt(sum(x * x for x in v[h // group, i]))
-            raw[number] += math.exp(logits[h, i]) * norm / totals[h] / heads
-    if raw.max() == raw.min():
-        return np.ones(len(visual))
-    return (raw - raw.min()) / (raw.max() - raw.min())
+        if magnitude in ("kernel_value", "kernel"):
+            keys = [exp(query @ key / math.sqrt(d)) for key in k[g]]
+        elif magnitude in ("update_norm", "key_norm"):  # ||phi(k)|| is the root of kappa(k, k)
+            keys = [exp(key @ key / math.sqrt(d)).sqrt() for key in k[g]]
+        else:
+            keys = [Decimal(1)] * size
+        among = {"eta": range(size), "visual": visual, "none": []}[normalizer]
+        total = sum((keys[j] for j in among), Decimal(0)) or Decimal(1)
+        for number, i in enumerate(visual):
+            norm = Decimal(1)
+            if magnitude in ("kernel_value", "update_norm", "value_norm"):
+                norm = Decimal(float(np.linalg.norm(v[g, i])))
+            raw[number] += keys[i] * norm / total / heads
+    if max(raw) == min(raw):
+        return [Decimal(1)] * len(visual)
+    return [(r - min(raw)) / (max(raw) - min(raw)) for r in raw]
+
+
+def magnitude(*args: Any) -> np.ndarray:
+    """`exact_magnitude` as float64."""
+    return np.array([float(x) for x in exact_magnitude(*args)])
 
 
 def widths(k: np.ndarray, bandwidth: str = "sqrt_d") -> np.ndarray:
@@ -67,18 +76,38 @@ def widths(k: np.ndarray, bandwidth: str = "sqrt_d") -> np.ndarray:
     return np.maximum(result, 1e-12)
 
 
-def similarity(k: np.ndarray, v: np.ndarray, i: int, j: int, width: np.ndarray) -> float:
-    """Eq. 12 for one pair of tokens, keys after rotary."""
+def cosine(a: np.ndarray, b: np.ndarray) -> float:
+    norms = np.linalg.norm(a) * np.linalg.norm(b)
+    return float(a @ b / norms) if norms > 0 else 0.0
+
+
+def similarity(
+    k: np.ndarray,
+    v: np.ndarray,
+    i: int,
+    j: int,
+    width: np.ndarray,
+    duplication: str = "dual",
+    hidden: np.ndarray | None = None,
+) -> float:
+    """Eq. 12, squared, for one pair of tokens; and the similarities of Table 3."""
+    if duplication == "hidden":
+        return cosine(hidden[i], hidden[j]) ** 2
     total = 0.0
     for g in range(k.shape[0]):
-        norms = np.linalg.norm(v[g, i]) * np.linalg.norm(v[g, j])
-        cosine = v[g, i] @ v[g, j] / norms if norms > 0 else 0.0
-        total += (cosine * math.exp(-((k[g, i] - k[g, j]) ** 2).sum() / width[g])) ** 2
+        one = 1.0
+        if duplication in ("dual", "kernel_key"):
+            one *= math.exp(-((k[g, i] - k[g, j]) ** 2).sum() / width[g])
+        if duplication in ("dual", "value"):
+            one *= cosine(v[g, i], v[g, j])
+        if duplication == "key":
+            one *= cosine(k[g, i], k[g, j])
+        total += one**2
     return total / k.shape[0]
 
 
 def chunked_mmr(
-    scores: np.ndarray,
+    scores: Sequence[Any],
     k: np.ndarray,
     v: np.ndarray,
     keep: int,
@@ -87,23 +116,76 @@ def chunked_mmr(
     penalty: float = 5.0,
     floor: float = 0.01,
     bandwidth: str = "sqrt_d",
+    duplication: str = "dual",
+    hidden: np.ndarray | None = None,
+    first: Sequence[int] = (),
 ) -> list[int]:
-    """Algorithm 1 with sets and loops."""
+    """Algorithm 1 with sets and loops; the tokens `first` come before all others."""
     k, v = np.asarray(k, dtype=np.float64), np.asarray(v, dtype=np.float64)
-    left = [float(s) for s in scores]
+    left = [s if isinstance(s, Decimal) else Decimal(float(s)) for s in scores]
     width = widths(k, bandwidth)
-    chosen: list[int] = []
+    chosen = sorted(first, key=lambda i: (-left[i], i))[:keep]
     while len(chosen) < keep:
         size = min(chunk, keep - len(chosen))
         open_ = [i for i in range(len(left)) if i not in chosen]
         new = sorted(open_, key=lambda i: (-left[i], i))[:size]
         chosen += new
         for i in open_:
-            if i not in new:
-                most = max(similarity(k, v, i, j, width) for j in new)
-                left[i] *= max(floor, 1.0 - penalty * most)
+            if i not in new and duplication != "none":
+                most = max(similarity(k, v, i, j, width, duplication, hidden) for j in new)
+                left[i] *= Decimal(max(floor, 1.0 - penalty * most))
         chunk *= growth
     return chosen
+
+
+# --- what is lost, in double loops -----------------------------------------------------------
+
+
+def dual_weight_error(k: np.ndarray, v: np.ndarray, kept: Sequence[int]) -> float:
+    """Lemma 3 with the softmax's kernel: (Hkv,n,d), (Hkv,n,d), mean over heads."""
+    k, v = np.asarray(k, dtype=np.float64), np.asarray(v, dtype=np.float64)
+    n = k.shape[1]
+
+    def norm(g: int, tokens: Sequence[int]) -> Decimal:
+        pairs = ((i, j) for i in tokens for j in tokens)
+        inner = (
+            Decimal(float(v[g, i] @ v[g, j])) * exp(k[g, i] @ k[g, j] / math.sqrt(k.shape[-1]))
+            for i, j in pairs
+        )
+        return max(sum(inner, Decimal(0)), Decimal(0)).sqrt()
+
+    dropped = [i for i in range(n) if i not in kept]
+    heads = range(k.shape[0])
+    return sum(float(norm(g, dropped) / norm(g, range(n))) for g in heads) / len(heads)
+
+
+def attention_output_error(
+    q: np.ndarray,
+    k: np.ndarray,
+    v: np.ndarray,
+    rows: Sequence[int],
+    visual: Sequence[int],
+    kept: Sequence[int],
+) -> float:
+    """Eq. 4 for every text query, with and without the dropped visual tokens."""
+    q, k, v = (np.asarray(a, dtype=np.float64) for a in (q, k, v))
+    heads, _, d = q.shape
+    dropped = {visual[i] for i in range(len(visual)) if i not in kept}
+    errors = []
+    for t, row in enumerate(rows):
+        outputs = []
+        for seen in (range(row + 1), [j for j in range(row + 1) if j not in dropped]):
+            output = []
+            for h in range(heads):
+                g = h // (heads // k.shape[0])
+                kappa = [exp(q[h, t] @ k[g, j] / math.sqrt(d)) for j in seen]
+                total = sum(kappa)
+                weights = [float(x / total) for x in kappa]
+                output.append(sum(w * v[g, j] for w, j in zip(weights, seen, strict=True)))
+            outputs.append(np.concatenate(output))
+        whole, short = outputs
+        errors.append(np.linalg.norm(short - whole) / np.linalg.norm(whole))
+    return float(np.mean(errors))
 
 
 # --- the cut: the full sequence, with the dropped keys hidden --------------------------------

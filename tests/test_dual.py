@@ -7,13 +7,14 @@ import math
 import numpy as np
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from iwp import dual
 from tests import oracles
 
 NORMALIZERS = ["eta", "visual", "none"]
+MAGNITUDES = list(dual.MAGNITUDES)
 
 
 def heads(
@@ -25,25 +26,75 @@ def heads(
     )
 
 
-@pytest.mark.parametrize("normalizer", NORMALIZERS)
-@given(st.integers(0, 999), st.integers(2, 12), st.sampled_from([0.3, 1.0, 3.0]))
-def test_magnitude_equals_the_formula(normalizer: str, seed: int, n: int, scale: float) -> None:
+def long_keys(seed: int, n: int) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    """bfloat16 queries and keys of norms around 200, d = 128."""
+    q, k, v = heads(seed, n, d=128)
+    lengths = 200 + 20 * torch.randn(k.shape[:2], generator=torch.Generator().manual_seed(seed))
+    k = k / k.norm(dim=-1, keepdim=True) * lengths[..., None]
+    return (q * 200 / 128**0.5).bfloat16(), k.bfloat16(), v.bfloat16()
+
+
+@pytest.mark.parametrize("magnitude", MAGNITUDES)
+@settings(max_examples=15)
+@given(
+    st.sampled_from(NORMALIZERS),
+    st.integers(0, 999),
+    st.integers(2, 12),
+    st.sampled_from([0.3, 1.0, 3.0]),
+)
+def test_magnitude_equals_the_formula(
+    magnitude: str, normalizer: str, seed: int, n: int, scale: float
+) -> None:
     q, k, v = heads(seed, n + 5, scale=scale)
     visual, text = torch.arange(2, 2 + n), torch.arange(2 + n, 5 + n)
-    ours = dual.information_magnitude(q, k, v, text, visual, normalizer)
+    ours = dual.information_magnitude(q, k, v, text, visual, normalizer, magnitude)
     truth = oracles.magnitude(
-        q.numpy(), k.numpy(), v.numpy(), text.tolist(), visual.tolist(), normalizer
+        *(x.numpy() for x in (q, k, v)), text.tolist(), visual.tolist(), normalizer, magnitude
     )
     assert ours.dtype == torch.float32
     np.testing.assert_allclose(ours.numpy(), truth, atol=2e-5)
 
 
+@pytest.mark.parametrize("magnitude", MAGNITUDES)
 @pytest.mark.parametrize("normalizer", NORMALIZERS)
-def test_magnitude_survives_logits_that_overflow_exp(normalizer: str) -> None:
-    q, k, v = heads(0, 20, scale=40.0)
-    ours = dual.information_magnitude(q, k, v, torch.arange(15, 20), torch.arange(15), normalizer)
-    assert ours.isfinite().all()
+def test_long_keys_keep_their_order(normalizer: str, magnitude: str) -> None:
+    q, k, v = long_keys(seed=0, n=24)
+    visual, text = torch.arange(2, 20), torch.arange(20, 24)
+    uses = dual.MAGNITUDES[magnitude]
+    logs = dual.log_magnitude(
+        dual.mean_query(q[:, text]) if "q" in uses else None,
+        k if "k" in uses else None,
+        v[:, visual] if "v" in uses else None,
+        visual,
+        normalizer,
+    )
+    exact = oracles.exact_magnitude(
+        *(x.double().numpy() for x in (q, k, v)),
+        text.tolist(),
+        visual.tolist(),
+        normalizer,
+        magnitude,
+    )
+    truth = np.array([float(x.ln()) if x > 0 else -math.inf for x in exact])
+    # up to hundreds of powers of ten below the largest, where a float32 is 0
+    np.testing.assert_allclose(logs.numpy(), truth, rtol=1e-5, atol=1e-3)
+    # Tokens that two heads give all their attention to differ by less than 1e-30.
+    assert np.diff(truth[logs.argsort(descending=True)]).max() < 1e-3
+    if magnitude != "value_norm":
+        assert np.sort(truth)[1] < -200
+    ours = dual.information_magnitude(q, k, v, text, visual, normalizer, magnitude)
     assert (ours.min(), ours.max()) == (0.0, 1.0)
+
+
+def test_long_keys_are_compared_as_exactly() -> None:
+    _, k, v = long_keys(seed=1, n=12)
+    k[:, 6:] = k[:, :6] + 0.25 * torch.randn(k[:, 6:].shape).to(k)  # near doubles
+    k64, v64 = k.double().numpy(), v.double().numpy()
+    width = oracles.widths(k64)
+    truth = [[oracles.similarity(k64, v64, i, j, width) for j in range(12)] for i in range(12)]
+    ours = dual.duplication(k, k, v, v)
+    np.testing.assert_allclose(ours.numpy(), np.array(truth), atol=2e-3)
+    assert ours.isfinite().all()
 
 
 def test_magnitude_survives_a_token_that_takes_all_attention() -> None:
@@ -158,8 +209,54 @@ def test_the_median_exponent_warns_of_far_keys() -> None:
     assert dual.median_exponent(k[:, :1].repeat(1, 5, 1)) == 0.0
 
 
+SIMILARITIES = ["dual", "kernel_key", "key", "value", "hidden"]
+
+
+@pytest.mark.parametrize("kind", SIMILARITIES)
+@given(st.integers(0, 999), st.integers(2, 10), st.sampled_from([0.3, 1.0, 5.0]))
+def test_similarities_equal_the_formulas(kind: str, seed: int, n: int, scale: float) -> None:
+    q, k, v = heads(seed, n, scale=scale)
+    hidden = q[0]
+    v[1, 0] = 0.0
+    width = dual.kernel_width(k, "median")
+    kernel = k if kind in ("dual", "kernel_key") else None
+    of = {"dual": v, "kernel_key": None, "key": k, "value": v, "hidden": hidden[None]}[kind]
+    rest, new = torch.arange(n), torch.arange(0, n, 2)
+    ours = dual.similarity_between(kernel, of, width)(rest, new)
+    k64, v64, h64 = (x.double().numpy() for x in (k, v, hidden))
+    truth = [
+        [oracles.similarity(k64, v64, i, j, width.double().numpy(), kind, h64) for j in new]
+        for i in rest
+    ]
+    np.testing.assert_allclose(ours.numpy(), np.array(truth), atol=5e-5)
+    assert ours.min() >= 0
+    assert ours.max() <= 1
+
+
+def test_the_dual_similarity_is_the_duplication() -> None:
+    _, k, v = heads(3, 8)
+    every = torch.arange(8)
+    ours = dual.similarity_between(k, v)(every, every[:3])
+    assert torch.equal(ours, dual.duplication(k, k[:, :3], v, v[:, :3]))
+
+
+def test_the_length_of_an_update() -> None:
+    _, k, v = heads(4, 8)
+    kappa = (k.square().sum(-1) / math.sqrt(8)).exp()
+    norms = dual.log_update_norm(k, v).exp()
+    torch.testing.assert_close(norms, kappa.sqrt() * v.norm(dim=-1))  # Lemma 1
+
+
 def test_unknown_names_are_errors() -> None:
     q, k, v = heads(9, 6)
+    with pytest.raises(ValueError, match="magnitude"):
+        dual.information_magnitude(
+            q, k, v, torch.arange(2), torch.arange(2, 6), magnitude="attention"
+        )
+    with pytest.raises(ValueError, match="needs keys or values"):
+        dual.log_magnitude(None, None, None, torch.arange(2))
+    with pytest.raises(ValueError, match="needs keys"):
+        dual.similarity_between(None, None)
     with pytest.raises(ValueError, match="normalizer"):
         dual.information_magnitude(q, k, v, torch.arange(2), torch.arange(2, 6), "mean")
     with pytest.raises(ValueError, match="bandwidth"):

@@ -9,6 +9,7 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from torch.overrides import TorchFunctionMode
 
+from iwp import dual
 from iwp.mmr import chunk_sizes, progressive_chunked_mmr, ranks_of, select_in_chunks
 from tests import oracles
 
@@ -142,8 +143,21 @@ def test_any_similarity_can_be_plugged_in() -> None:
         seen.append((len(rest), len(new)))
         return torch.zeros(len(rest), len(new))
 
-    scores = torch.tensor(np.linspace(0, 1, 20))
+    scores = torch.tensor(np.linspace(0, 1, 20)).log()
     order = select_in_chunks(scores, 20, similarity)
     assert order.tolist() == list(range(19, -1, -1))
     assert seen == [(18, 2), (14, 4), (6, 8)]
     assert ranks_of(order).tolist() == list(range(19, -1, -1))
+    assert select_in_chunks(scores, 7, None).tolist() == list(range(19, 12, -1))
+
+
+@settings(max_examples=15)
+@given(st.integers(0, 9999), st.sampled_from([0.0, 0.5, 5.0]))
+def test_scores_far_below_a_floats_least_keep_their_order(seed: int, penalty: float) -> None:
+    n = 20
+    _, k, v = tokens(seed, n)
+    logs = -1000.0 * torch.rand(n, generator=torch.Generator().manual_seed(seed))
+    truth = oracles.chunked_mmr([oracles.exp(x) for x in logs], k, v, n, penalty=penalty)
+    ours = select_in_chunks(logs, n, dual.similarity_between(k, v), penalty=penalty)
+    assert ours.tolist() == truth
+    assert (logs.exp() == 0).sum() > n / 2
