@@ -18,6 +18,8 @@ CHUNK = 128
 """Tokens whose pairs with all others are held at once."""
 QUERIES = 64
 """Most queries whose attention is held at once."""
+LEAST_MASS = 1e-140
+"""A share of the attention whose square is still a float64."""
 
 
 # --- the dual weight -------------------------------------------------------------------------
@@ -91,7 +93,8 @@ def attention_output_curve(
     ||o_S(q) - o_N(q)|| / ||o_N(q)||, mean over queries. o is Eq. 4 with the causal mask that the
     layer uses: a query attends to the prompt's tokens up to its own, o_S leaves out the dropped
     visual ones and normalises anew. The heads' outputs stand side by side, as the layer's output
-    projection reads them.
+    projection reads them. A head whose kept tokens had less than `LEAST_MASS` of the attention
+    counts as one that puts out 0.
 
     Args:
         q: (H, T, d) queries.
@@ -143,9 +146,10 @@ def _output_errors(q: Tensor, k: Tensor, v: Tensor, rows: Tensor, ranked: Tensor
         along = _grown((start * whole).sum(-1), added * (whole @ picked.T))
         length = _grown(start.square().sum(-1), _growth(start, added, picked))
         norm = whole.square().sum(-1, keepdim=True)
+        some = z > LEAST_MASS
+        z = torch.where(some, z, 1.0)
         square = length / z.square() - 2.0 * along / z + norm
-        # Where all that is kept has no weight at all, the output is taken for 0.
-        squares += torch.where(z > 0, square, norm).sum(0)
+        squares += torch.where(some, square, norm).sum(0)
         wholes += norm.sum(0)
     squares[:, -1] = 0.0  # everything is kept: what is left of the differences is rounding
     return (squares.clamp_(min=0.0) / torch.where(wholes > 0, wholes, 1.0)).sqrt()
