@@ -73,9 +73,9 @@ def test_long_keys_do_not_overflow() -> None:
     k64, v64 = k.double().numpy(), v.double().numpy()
     truth = [oracles.dual_weight_error(k64, v64, order[:m].tolist()) for m in range(11)]
     np.testing.assert_allclose(curve.numpy(), truth, atol=2e-3)
-    q = random(9, 4, 3, 128, scale=200 / math.sqrt(128)).bfloat16()
+    q = random(9, 4, 3, 128, scale=40 / math.sqrt(128)).bfloat16()
     rows, visual = torch.arange(10, 13), torch.arange(10)
-    keys, values = torch.cat((k, q[:2]), dim=1), torch.cat((v, v[:, :3]), dim=1)
+    keys, values = torch.cat((k, 5 * q[:2]), dim=1), torch.cat((v, v[:, :3]), dim=1)
     errors = fidelity.attention_output_curve(q, keys, values, rows, visual, order)
     truth = [
         oracles.attention_output_error(
@@ -86,8 +86,9 @@ def test_long_keys_do_not_overflow() -> None:
         )
         for m in range(11)
     ]
-    np.testing.assert_allclose(errors.numpy()[1:], truth[1:], atol=1e-5)
-    assert errors[0] == pytest.approx(1.0, abs=0.1)  # text alone has no share that counts
+    np.testing.assert_allclose(errors.numpy(), truth, atol=1e-5)
+    longer = fidelity.attention_output_curve(20 * q, keys, values, rows, visual, order)
+    assert longer.isfinite().all()
 
 
 def test_small_errors_are_exact_and_doubles_cost_nothing() -> None:
