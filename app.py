@@ -53,8 +53,11 @@ def _settings(argv: Sequence[str] | None) -> Settings:
     parser = argparse.ArgumentParser(prog="app.py", description="Serve the IWP web demo.")
     parser.add_argument("--model", default=settings.model, help="demo, a folder or a Hub id")
     parser.add_argument("--device", default=settings.device, help="such as cpu or cuda:0")
-    args = parser.parse_args(argv)
-    return replace(settings, model=args.model, device=args.device)
+    parser.add_argument("--dtype", default=settings.dtype, help="float32, bfloat16 or float16")
+    parser.add_argument(
+        "--attention", default=settings.attention, help="sdpa, eager or flash_attention_2"
+    )
+    return replace(settings, **vars(parser.parse_args(argv)))
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""The command line: `python -m iwp run | rank | eval scenes | train-demo-model`."""
+"""The command line: `python -m iwp run | rank | eval scenes | bench | train-demo-model`."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from iwp.settings import Settings
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from iwp.budget import Budget
     from iwp.engine import Engine
     from iwp.pruners.base import Pruner
     from iwp.types import Media
@@ -36,6 +37,10 @@ def main(argv: Sequence[str] | None = None) -> int:
             from iwp.scenes import exam
 
             return int(exam.main(words[2:]) or 0)
+        if words[:1] == ["bench"]:
+            from iwp.bench import commands
+
+            return commands.main(words[1:])
         if words[:1] == ["train-demo-model"]:
             from iwp.scenes import train
 
@@ -49,8 +54,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         return _INTERRUPTED
 
 
-def parse_budget(text: str) -> float:
-    """The share of tokens to keep, given as a fraction (0.222) or in percent (22.2%).
+def parse_budget(text: str) -> Budget:
+    """The share of tokens to keep, as a fraction (0.222) or in percent (22.2%), or "auto".
 
     Raises:
         InputError: it is not a number, or not between 0 and 100 %.
@@ -59,10 +64,14 @@ def parse_budget(text: str) -> float:
     from iwp.errors import InputError
 
     number = text.strip()
+    if number == "auto":
+        return "auto"
     try:
         value = float(number[:-1]) / 100 if number.endswith("%") else float(number)
     except ValueError:
-        raise InputError(f"The budget must look like 0.222 or 22.2%, not {text!r}.") from None
+        raise InputError(
+            f"The budget must look like 0.222 or 22.2%, or be auto, not {text!r}."
+        ) from None
     return check_budget(value)
 
 
@@ -71,7 +80,7 @@ def _parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(required=True, metavar="command", parser_class=_Parser)
     run = commands.add_parser("run", help="answer with every visual token and with the kept ones")
     run.set_defaults(command=_run)
-    run.add_argument("--budget", default="0.222", help="share to keep: 0.222 or 22.2%%")
+    run.add_argument("--budget", default="0.222", help="share to keep: 0.222, 22.2%% or auto")
     run.add_argument("--max-new-tokens", type=int, help="longest answer")
     run.add_argument("--overlay", metavar="PNG", help="save the picture with the kept patches lit")
     run.add_argument("--mode", default="mask", choices=("mask", "heat", "outline"))
@@ -85,8 +94,18 @@ def _parser() -> argparse.ArgumentParser:
         command.add_argument("--device", help="such as cpu or cuda:0")
         command.add_argument("--method", default="iwp", help="a name from iwp.PRUNERS")
         command.add_argument("--layer", type=int, help="decoder layer to cut before")
+        command.add_argument(
+            "--set",
+            action="append",
+            default=[],
+            metavar="OPTION=VALUE",
+            help="an option of the method, such as bandwidth=median; may be given several times",
+        )
+        command.add_argument("--dtype", help="float32, bfloat16 or float16")
+        command.add_argument("--attention", help="sdpa, eager or flash_attention_2")
         command.add_argument("--json", action="store_true", help="print one JSON object")
     commands.add_parser("eval", help="eval scenes: the exam of the embedded model")
+    commands.add_parser("bench", help="bench ablation | auto | consistency | similarity")
     commands.add_parser("train-demo-model", help="train the embedded model from scratch")
     return parser
 
@@ -131,17 +150,22 @@ def _rank(options: argparse.Namespace) -> int:
     return 0
 
 
-def _start(options: argparse.Namespace, budget: float) -> tuple[Media, Engine, Pruner]:
+def _start(options: argparse.Namespace, budget: Budget) -> tuple[Media, Engine, Pruner]:
     # What a person gave is checked before the model is loaded: mistakes are answered at once.
     from iwp.media import open_picture
+    from iwp.options import parse
     from iwp.question import clean
 
     settings = Settings.from_env()
-    settings = replace(
-        settings, model=options.model or settings.model, device=options.device or settings.device
-    )
+    given = {
+        name: getattr(options, name)
+        for name in ("model", "device", "dtype", "attention")
+        if getattr(options, name)
+    }
+    settings = replace(settings, **given)
     media = open_picture(options.image, max_pixels=settings.max_pixels)
     clean(options.question)
+    changes = parse(options.set)
 
     from transformers.utils import logging
 
@@ -150,7 +174,8 @@ def _start(options: argparse.Namespace, budget: float) -> tuple[Media, Engine, P
     logging.set_verbosity_error()
     logging.disable_progress_bar()  # stderr is for the one sentence that explains a refusal
     engine = Engine.load(settings)
-    return media, engine, choose_method(engine.vlm, budget, options.method, options.layer)
+    method = choose_method(engine.vlm, budget, options.method, options.layer, changes)
+    return media, engine, method
 
 
 def _save(picture: Any, path: str) -> None:

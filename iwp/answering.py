@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from iwp import generate, measure
@@ -12,6 +13,8 @@ from iwp.types import Answer, FinishReason, Text, Timing
 if TYPE_CHECKING:
     from collections.abc import Generator
 
+    from torch import Tensor
+
     from iwp.adapters.base import VLM
     from iwp.generate import Prefill
     from iwp.pruners.base import Pruner
@@ -20,19 +23,30 @@ if TYPE_CHECKING:
     from iwp.types import Side
 
 
+@dataclass(frozen=True)
+class Answered:
+    """What came of one side.
+
+    Attributes:
+        answer: text and timings.
+        kept: ascending numbers of the visual tokens that were kept.
+        first_logits: (V,) float32 of the first token, on the CPU; None where it was not reached.
+    """
+
+    answer: Answer
+    kept: tuple[int, ...]
+    first_logits: Tensor | None
+
+
 def answer(
     vlm: VLM, session: Session, side: Side, pruner: Pruner | None, brake: Brake
-) -> Generator[Text, None, tuple[Answer, tuple[int, ...]]]:
+) -> Generator[Text, None, Answered]:
     """Answers the session's question, yielding the text so far after every token.
 
     A pressed brake ends the answer within one decoder layer or one token; what is there by then is
     the answer, and its `finish` says why it ended.
-
-    Returns:
-        The answer, and the ascending numbers of the visual tokens that were kept.
     """
     features = session.features.to(vlm.device)
-    visual = session.prepared.visual.to(vlm.device)
     measure.reset_peak(vlm.device)
 
     state: Prefill | None = None
@@ -43,8 +57,8 @@ def answer(
     watch = measure.Stopwatch(vlm.device)
     try:
         brake.check()
-        embeds = vlm.adapter.embed(session.prepared, features)
-        state = generate.prefill(vlm.model, embeds, visual, pruner=pruner, check=brake.check)
+        inputs = vlm.adapter.inputs(session.prepared, features)
+        state = generate.prefill(vlm.model, **inputs, pruner=pruner, check=brake.check)
         prefill_s = watch.seconds()
         held = measure.kv_bytes(state.cache)
         # The text decoder's work between two tokens is not the model's: only steps are timed.
@@ -75,13 +89,18 @@ def answer(
         peak_bytes=measure.peak_bytes(vlm.device),
         finish=finish,
     )
-    return done, kept
+    return Answered(done, kept, state.logits.cpu() if state else None)
 
 
 def _planned(session: Session, pruner: Pruner | None) -> tuple[int, ...]:
-    """What is kept where no cut was made: the budget is 100 %, or the run ended before it."""
+    """What is kept where no cut was made: the budget is 100 %, or the run ended before it.
+
+    A budget that the method finds itself is not known then, and counts as 100 %.
+    """
     n = session.prepared.layout.n
-    keep = n if pruner is None else keep_count(n, pruner.budget)
+    keep = n
+    if pruner is not None and pruner.budget != "auto":
+        keep = keep_count(n, pruner.budget)
     return tuple((session.ranking.ranks < keep).nonzero().flatten().tolist())
 
 

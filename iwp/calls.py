@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from iwp.adapters.base import VLM
+    from iwp.budget import Budget
     from iwp.pruners.base import Pruner
     from iwp.types import RunResult
 
@@ -25,7 +26,7 @@ def compare(
     vlm: VLM,
     image: Picture,
     question: str,
-    budget: float = 0.222,
+    budget: Budget = 0.222,
     *,
     method: Pruner | None = None,
     max_new_tokens: int | None = None,
@@ -38,7 +39,7 @@ def compare(
         vlm: a model from `iwp.load`.
         image: a file, a PIL picture or an opened `Media`.
         question: what to ask about it.
-        budget: fraction of the visual tokens to keep, 0 < budget <= 1.
+        budget: fraction of the visual tokens to keep, 0 < budget <= 1, or "auto".
         method: IWP with the model's recommended settings unless given.
         max_new_tokens: longest answer; 64 unless given.
 

@@ -21,11 +21,14 @@ from iwp.run import Run
 from iwp.session import Session
 from iwp.settings import Settings
 from iwp.types import Done, Media, Ranked, RunResult, SideDone, Stage
+from iwp.verdict import judge, scale_warning
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Generator, Iterator
+    from collections.abc import Callable, Generator, Iterator, Mapping
+    from typing import Any
 
     from iwp.adapters.base import VLM
+    from iwp.budget import Budget
     from iwp.pruners.base import Pruner
     from iwp.run import Brake
     from iwp.types import Event
@@ -49,7 +52,13 @@ class Engine:
         Raises:
             ModelError: the model cannot be loaded.
         """
-        return cls(load(settings.model, device=settings.device, dtype=settings.dtype), settings)
+        vlm = load(
+            settings.model,
+            device=settings.device,
+            dtype=settings.dtype,
+            attention=settings.attention,
+        )
+        return cls(vlm, settings)
 
     @property
     def device_name(self) -> str:
@@ -65,7 +74,7 @@ class Engine:
         self,
         media: Media,
         question: str,
-        budget: float,
+        budget: Budget,
         *,
         method: Pruner | None = None,
         max_new_tokens: int | None = None,
@@ -79,7 +88,8 @@ class Engine:
         Args:
             media: the picture.
             question: what to ask about it.
-            budget: fraction of the visual tokens to keep; replaces the method's own.
+            budget: fraction of the visual tokens to keep, or "auto" for a method that finds its
+                own; replaces the method's.
             method: IWP with the model's recommended settings unless given.
             max_new_tokens: longest answer; the settings' unless given.
 
@@ -120,8 +130,9 @@ class Engine:
         """The events of `run` for a page: see `Run.updates`."""
         return run.updates(hz)
 
-    def _method(self, method: Pruner | None, budget: float) -> Pruner:
-        budget = check_budget(budget)
+    def _method(self, method: Pruner | None, budget: Budget) -> Pruner:
+        if budget != "auto":
+            budget = check_budget(budget)
         return replace(method, budget=budget) if method else choose_method(self.vlm, budget)
 
     def _start(self, work: Callable[[Brake], Iterator[Event]]) -> Run:
@@ -150,9 +161,8 @@ class Engine:
         encode_s = watch.seconds()
         brake.check()
         yield Stage("ranking")
-        embeds = vlm.adapter.embed(prepared, features)
-        visual = prepared.visual.to(vlm.device)
-        ranking = generate.rank(vlm.model, embeds, visual, pruner, check=brake.check)
+        inputs = vlm.adapter.inputs(prepared, features)
+        ranking = generate.rank(vlm.model, **inputs, pruner=pruner, check=brake.check, errors=True)
         session = Session(prepared, features.cpu(), encode_s, ranking, pruner, limit)
         yield Ranked(session, prepared.layout, ranking)
         return session
@@ -167,49 +177,70 @@ class Engine:
         baseline = session.baseline
         if baseline is None:
             yield Stage("baseline")
-            baseline, _ = yield from answer(self.vlm, session, "baseline", None, brake)
+            whole = yield from answer(self.vlm, session, "baseline", None, brake)
+            baseline = whole.answer
             if baseline.finish == "stopped":
                 yield SideDone("baseline", baseline, session)
                 return
-            session = replace(session, baseline=baseline)
+            session = replace(session, baseline=baseline, first_logits=whole.first_logits)
             yield SideDone("baseline", baseline, session)
         yield Stage("pruned")
-        pruned, kept = yield from answer(self.vlm, session, "pruned", pruner, brake)
+        cut = yield from answer(self.vlm, session, "pruned", pruner, brake)
+        pruned, ranking, n = cut.answer, session.ranking, session.prepared.layout.n
         yield SideDone("pruned", pruned, session)
         if pruned.finish != "stopped":
             result = RunResult(
                 baseline=baseline,
                 pruned=pruned,
-                n_visual=session.prepared.layout.n,
-                budget=pruner.budget,
-                kept=kept,
-                ranks=tuple(session.ranking.ranks.tolist()),
+                n_visual=n,
+                budget=len(cut.kept) / n if pruner.budget == "auto" else pruner.budget,
+                kept=cut.kept,
+                ranks=tuple(ranking.ranks.tolist()),
                 layout=session.prepared.layout,
                 method=repr(pruner),
                 model=self.vlm.name,
                 device=self.device_name,
                 attention=self.vlm.attention,
+                fidelity=judge(ranking, baseline, pruned, session.first_logits, cut.first_logits),
+                exponent=ranking.exponent,
+                warning=scale_warning(ranking.exponent, getattr(pruner, "bandwidth", None)),
             )
             yield Done(result, session)
 
 
-def choose_method(vlm: VLM, budget: float, name: str = "iwp", layer: int | None = None) -> Pruner:
+def choose_method(
+    vlm: VLM,
+    budget: Budget,
+    name: str = "iwp",
+    layer: int | None = None,
+    options: Mapping[str, Any] | None = None,
+) -> Pruner:
     """The method of this name with the settings that the model's folder recommends for it.
 
     Args:
         vlm: the model that is to be pruned.
-        budget: fraction of the visual tokens to keep.
+        budget: fraction of the visual tokens to keep, or "auto" for a method that finds it.
         name: a name from `iwp.PRUNERS`.
         layer: the decoder layer to cut before, if not the recommended one.
+        options: more of the method's own settings; they win over the recommended ones.
 
     Raises:
-        InputError: there is no such method, or it refuses the budget or the layer.
+        InputError: there is no such method, or it refuses the budget, the layer or an option.
     """
     if name not in PRUNERS:
         raise InputError(f"There is no method {name!r}; choose one of {', '.join(PRUNERS)}.")
     kind = PRUNERS[name]
     known = {field.name for field in fields(kind)}
-    options = {key: value for key, value in vlm.pruner.items() if key in known}
+    wanted = dict(options or {})
     if layer is not None:
-        options["layer"] = layer
-    return kind(**{**options, "budget": budget})
+        wanted["layer"] = layer
+    for option in wanted:
+        if option not in known - {"budget"}:
+            listed = ", ".join(sorted(known - {"budget"}))
+            raise InputError(f"{kind.__name__} has no option {option!r}: it has {listed}.")
+    recommended = {key: value for key, value in vlm.pruner.items() if key in known}
+    try:
+        return kind(**{**recommended, **wanted, "budget": budget})
+    except TypeError:  # a text where a number belongs
+        given = ", ".join(f"{key}={value!r}" for key, value in wanted.items())
+        raise InputError(f"{kind.__name__} cannot use {given}.") from None

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -19,6 +19,7 @@ from iwp import dual
 from iwp.errors import IWPError
 from iwp.prompt import Prompt, separators
 from iwp.pruners.base import LayerView, Pruner
+from iwp.pruners.errors import error_curve
 from iwp.pruning import prune
 from iwp.reading import before, checked, extended, read
 from iwp.support import decoder_of
@@ -116,11 +117,13 @@ def rank(
     positions: Tensor | None = None,
     extra: Mapping[str, Any] | None = None,
     check: Callable[[], None] | None = None,
+    errors: bool = False,
 ) -> Ranking:
     """Rank all visual tokens at `pruner.layer`; the layers from there on do not run.
 
-    Arguments as for `prefill`. The ranking's tensors are on the CPU. A cut at any budget b of
-    the same method keeps exactly the tokens with `rank < keep_count(n, b)`.
+    Arguments as for `prefill`; `errors` measures, for every budget, what the cut loses, and the
+    layer's kernel exponent. The ranking's tensors are on the CPU. A cut at any budget b of the
+    same method keeps exactly the tokens with `rank < keep_count(n, b)`.
 
     Raises:
         IWPError: the model or the prompt cannot be cut, or it has no layer `pruner.layer`.
@@ -131,7 +134,9 @@ def rank(
     prompt = _prompt(model, embeds, visual)
 
     def stop(layer: nn.Module, args: tuple[Any, ...], call: dict[str, Any]) -> None:
-        raise _Ranked(pruner.rank(prompt.view(layer, args, call)))
+        view = prompt.view(layer, args, call)
+        ranking = pruner.rank(view)
+        raise _Ranked(_measured(view, ranking) if errors else ranking)
 
     cache = DynamicCache(config=model.config)
     with extended(model, extra), checked(model, check), before([layers[pruner.layer]], stop):
@@ -139,7 +144,27 @@ def rank(
             read(model, cache, inputs_embeds=embeds, position_ids=_counted(embeds, positions))
         except _Ranked as reached:
             found = reached.ranking
-    return Ranking(ranks=found.ranks.cpu(), scores=found.scores.cpu())
+    weight, output = (
+        None if curve is None else curve.cpu()
+        for curve in (found.weight_errors, found.output_errors)
+    )
+    return replace(
+        found,
+        ranks=found.ranks.cpu(),
+        scores=found.scores.cpu(),
+        weight_errors=weight,
+        output_errors=output,
+    )
+
+
+def _measured(view: LayerView, ranking: Ranking) -> Ranking:
+    order = ranking.ranks.argsort()
+    return replace(
+        ranking,
+        weight_errors=error_curve(view, order, "dual_weight"),
+        output_errors=error_curve(view, order, "attention_output"),
+        exponent=dual.median_exponent(view.rotate(view.visual_keys, view.visual)),
+    )
 
 
 @torch.no_grad()

@@ -7,7 +7,7 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from iwp.types import Answer, RunResult, Side
+    from iwp.types import Answer, Fidelity, RunResult, Side
 
 
 def to_json(result: RunResult) -> dict[str, Any]:
@@ -49,6 +49,28 @@ def figures(answer: Answer, n_visual: int) -> list[tuple[str, str]]:
     ]
 
 
+def fidelity(measured: Fidelity) -> list[tuple[str, str]]:
+    """(label, value) of what pruning lost, for people; what was not measured is left out."""
+    said = {True: "yes", False: "no", None: None}[measured.same_answer]
+    weight, output, kl = (
+        measured.dual_weight_error,
+        measured.output_error,
+        measured.first_token_kl,
+    )
+    found = [
+        ("Same answer", said),
+        ("Dual weight kept", None if weight is None else percent(1 - weight)),
+        ("Attention output kept", None if output is None else percent(1 - output)),
+        ("First-token KL", None if kl is None else f"{kl:.3f}" if kl >= 5e-4 else f"{kl:.1e}"),
+    ]
+    return [(label, value) for label, value in found if value is not None]
+
+
+def percent(share: float) -> str:
+    """A share of 1 for people; never below 0 %."""
+    return f"{100 * max(0.0, share):.1f} %"
+
+
 def seconds(value: float) -> str:
     """A duration for people: milliseconds below one second."""
     return f"{value:.2f} s" if value >= 1 else f"{value * 1000:.1f} ms"
@@ -60,7 +82,7 @@ def megabytes(value: int) -> str:
 
 
 def table(result: RunResult) -> str:
-    """`rows` as aligned text, with the answers on top."""
+    """`rows` as aligned text, with the answers on top and the fidelity below."""
     head = [("", "every visual token", "kept tokens only"), *rows(result)]
     widths = [max(len(row[i]) for row in head) for i in range(3)]
     lines = [
@@ -74,6 +96,8 @@ def table(result: RunResult) -> str:
             "",
             *lines,
             "",
+            ", ".join(f"{label.lower()}: {value}" for label, value in fidelity(result.fidelity)),
+            *([result.warning] if result.warning else []),
             f"{result.model} on {result.device}, {result.attention} attention, {result.method}",
         ]
     )

@@ -27,6 +27,7 @@ class Session:
         method: the pruner; its budget is the one that was asked for first.
         max_new_tokens: limit of each answer.
         baseline: the answer with every visual token, once there is one.
+        first_logits: (V,) float32 of that answer's first token, on the CPU.
     """
 
     prepared: Prepared
@@ -36,3 +37,4 @@ class Session:
     method: Pruner
     max_new_tokens: int
     baseline: Answer | None = None
+    first_logits: Tensor | None = None

@@ -22,6 +22,7 @@ class Settings:
         model: "demo", a local folder or a Hub id.
         device: such as "cpu" or "cuda:0"; empty for the best one.
         dtype: "float32", "bfloat16" or "float16"; empty for what suits the device.
+        attention: "sdpa", "eager" or "flash_attention_2"; empty for the fastest there is.
         max_new_tokens: longest answer.
         deadline_s: longest time that one comparison may hold the device.
         max_pixels: largest picture that is accepted.
@@ -32,6 +33,7 @@ class Settings:
     model: str = "demo"
     device: str = ""
     dtype: str = ""
+    attention: str = ""
     max_new_tokens: int = 64
     deadline_s: float = 300.0
     max_pixels: int = 40_000_000
@@ -58,6 +60,7 @@ class Settings:
             model=source.get("IWP_MODEL") or cls.model,
             device=source.get("IWP_DEVICE", cls.device),
             dtype=source.get("IWP_DTYPE", cls.dtype),
+            attention=source.get("IWP_ATTENTION", cls.attention),
             max_new_tokens=_whole(source, "IWP_MAX_NEW_TOKENS", cls.max_new_tokens),
             deadline_s=_number(source, "IWP_DEADLINE_S", cls.deadline_s),
             max_pixels=_whole(source, "IWP_MAX_PIXELS", cls.max_pixels),

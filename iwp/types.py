@@ -125,10 +125,18 @@ class Ranking:
     Attributes:
         ranks: (n,) int64; a budget b keeps exactly the tokens with `rank < keep_count(n, b)`.
         scores: (n,) float32 importance before the redundancy penalty.
+        weight_errors: (n + 1,) float32 relative error of the dual weight after keeping the first
+            m tokens, or None where it was not measured.
+        output_errors: the same of the attention's output for the text's queries.
+        exponent: median kernel exponent between the visual keys of the layer, or None: see
+            `iwp.dual.median_exponent`.
     """
 
     ranks: Tensor
     scores: Tensor
+    weight_errors: Tensor | None = None
+    output_errors: Tensor | None = None
+    exponent: float | None = None
 
 
 @dataclass(frozen=True)
@@ -170,8 +178,28 @@ class Answer:
 
 
 @dataclass(frozen=True)
+class Fidelity:
+    """How close the pruned side is to the baseline.
+
+    Attributes:
+        dual_weight_error: relative error of the implicit weight at the cut, 0 to about 1.
+        output_error: relative error of the attention's output at the cut, for the text's queries.
+        first_token_kl: KL(baseline || pruned) of the first token's distribution, in nats.
+        same_answer: whether both greedy answers are the same text; None where one was cut short.
+    """
+
+    dual_weight_error: float | None
+    output_error: float | None
+    first_token_kl: float | None
+    same_answer: bool | None
+
+
+@dataclass(frozen=True)
 class RunResult:
-    """Both sides of a comparison and the ranking that connects them."""
+    """Both sides of a comparison and the ranking that connects them.
+
+    `exponent` is the ranking's; `warning` is a sentence where it is too large for the method.
+    """
 
     baseline: Answer
     pruned: Answer
@@ -184,6 +212,9 @@ class RunResult:
     model: str
     device: str
     attention: str
+    fidelity: Fidelity
+    exponent: float | None = None
+    warning: str | None = None
 
 
 # --- what a run says while it works ------------------------------------------------------

@@ -84,6 +84,28 @@ def test_method_and_layer_can_be_chosen(run: list[str], capsys: pytest.CaptureFi
     assert json.loads(capsys.readouterr().out)["method"].startswith("Uniform(budget=0.222, layer=3")
 
 
+def test_options_of_the_method_can_be_set(
+    run: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = ["--set", "bandwidth=median", "--set", "rope_magnitude=True", "--set", "penalty=1"]
+    assert main([*run, "--json", *words, "--attention", "eager"]) == 0
+    content = json.loads(capsys.readouterr().out)
+    for said in ("bandwidth='median'", "rope_magnitude=True", "penalty=1"):
+        assert said in content["method"]
+    assert content["attention"] == "eager"
+
+
+def test_the_method_can_find_its_budget(run: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    kept = []
+    for tolerance in ("0.9", "0.1"):
+        assert main([*run, "--json", "--budget", "auto", "--set", f"tolerance={tolerance}"]) == 0
+        content = json.loads(capsys.readouterr().out)
+        assert content["budget"] == len(content["kept"]) / content["n_visual"]
+        assert content["fidelity"]["dual_weight_error"] <= float(tolerance)
+        kept.append(len(content["kept"]))
+    assert kept[0] < kept[1]
+
+
 def test_rank_lists_every_token(run: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     words = ["rank", *run[1:-2]]
     assert main([*words, "--json"]) == 0
@@ -174,6 +196,13 @@ def test_an_unknown_model_without_network(
         (["--max-new-tokens", "0"], "at least 1"),
         (["--mode", "glow"], "glow"),
         (["--nonsense"], "nonsense"),
+        (["--set", "bandwidth"], "bandwidth=median"),
+        (["--set", "bandwith=median"], "bandwidth"),
+        (["--set", "bandwidth=wide"], "sqrt_d, median"),
+        (["--set", "chunk=two"], "chunk='two'"),
+        (["--budget", "auto", "--method", "random"], "Only IWP"),
+        (["--dtype", "int3"], "float32"),
+        (["--attention", "magic"], "sdpa"),
     ],
 )
 def test_options_that_cannot_be_used(

@@ -60,6 +60,36 @@ def _same(left: Done, right: Done) -> bool:
 # --- events ------------------------------------------------------------------------------
 
 
+def test_fidelity_is_measured_at_the_kept_tokens(engine: Engine) -> None:
+    done = _done(engine.compare(MEDIA, QUESTION, 0.25))
+    result, ranking = done.result, done.session.ranking
+    assert ranking.weight_errors is not None
+    assert ranking.output_errors is not None
+    kept = len(result.kept)
+    assert result.fidelity.dual_weight_error == float(ranking.weight_errors[kept])
+    assert result.fidelity.output_error == float(ranking.output_errors[kept])
+    assert ranking.weight_errors.shape == ranking.output_errors.shape == (result.n_visual + 1,)
+    assert float(ranking.weight_errors[-1]) == float(ranking.output_errors[-1]) == 0.0
+    same = result.baseline.answer == result.pruned.answer
+    assert result.fidelity.same_answer is same
+    assert result.exponent == ranking.exponent
+
+
+def test_nothing_is_lost_where_every_token_is_kept(engine: Engine) -> None:
+    fidelity = _done(engine.compare(MEDIA, QUESTION, 1.0)).result.fidelity
+    assert fidelity.dual_weight_error == fidelity.output_error == fidelity.first_token_kl == 0.0
+    assert fidelity.same_answer is True
+
+
+def test_wide_keys_are_told_only_under_the_fixed_width(vlm: VLM) -> None:
+    wide = Engine(vlm, Settings(max_new_tokens=1))
+    literal = choose_method(replace(vlm, pruner={"layer": 2}), 0.25)
+    result = _done(wide.compare(MEDIA, QUESTION, 0.25, method=literal)).result
+    assert result.exponent is not None
+    assert (result.warning is None) == (result.exponent <= 8)
+    assert _done(wide.compare(MEDIA, QUESTION, 0.25)).result.warning is None  # median
+
+
 def test_a_comparison_tells_the_overlay_first_then_baseline_then_pruned(engine: Engine) -> None:
     events = list(engine.compare(MEDIA, QUESTION, 0.25))
     assert _kinds(events) == [

@@ -8,7 +8,7 @@ import pytest
 import torch
 from PIL import Image
 
-from iwp import generate
+from iwp import dual, fidelity, generate
 from iwp.budget import keep_count
 from iwp.errors import IWPError
 from iwp.measure import kv_bytes
@@ -216,3 +216,23 @@ def test_bfloat16_ranks_in_float32(prompt: dict[str, torch.Tensor]) -> None:
     assert state.logits.dtype == torch.float32
     assert state.trace.cuts[0].scores.dtype == torch.float32
     assert len(list(generate.decode(model, state, 3, stop_ids=()))) == 3
+
+
+def test_a_ranking_measures_what_each_budget_loses(
+    model: Any, prompt: dict[str, torch.Tensor]
+) -> None:
+    embeds, visual = embedded(model, prompt)
+    pruner = IWP(budget=0.2, layer=2)
+    plain = generate.rank(model, embeds, visual, pruner)
+    assert plain.weight_errors is plain.output_errors is plain.exponent is None
+    found = generate.rank(model, embeds, visual, pruner, errors=True)
+    assert found.ranks.equal(plain.ranks)
+    assert found.weight_errors is not None
+    views = {}
+    generate.look(model, embeds, visual, note=lambda number, view: views.update({number: view}))
+    keys = views[2].rotate(views[2].visual_keys, visual)
+    for kept in (1, 7, len(visual)):
+        chosen = (found.ranks < kept).nonzero().flatten()
+        truth = fidelity.dual_weight_error(keys, views[2].visual_values, chosen)
+        assert float(found.weight_errors[kept]) == pytest.approx(truth, abs=1e-6)
+    assert found.exponent == pytest.approx(dual.median_exponent(keys))

@@ -8,7 +8,7 @@ from dataclasses import replace
 import pytest
 
 from iwp import report
-from iwp.types import Answer, RunResult, Timing, VisualLayout
+from iwp.types import Answer, Fidelity, RunResult, Timing, VisualLayout
 
 TIMING = Timing(0.5, 0.0, 0.25, 0.75, 0.0, 1.5)
 BASELINE = Answer("red", 3, 1000, TIMING, 2_500_000, None, "eos")
@@ -27,6 +27,7 @@ RESULT = RunResult(
     model="demo",
     device="cpu",
     attention="sdpa",
+    fidelity=Fidelity(0.038, 0.1, 0.0031, False),
 )
 
 
@@ -36,11 +37,13 @@ def test_json_has_the_promised_keys_and_survives_a_round_trip() -> None:
     assert set(content) == {
         *("baseline", "pruned", "n_visual", "budget", "kept", "ranks"),
         *("model", "device", "attention", "method"),
+        *("fidelity", "exponent", "warning"),
     }
     assert content["kept"] == [1, 3]
     assert content["pruned"]["answer"] == "blue"
     assert content["pruned"]["timing"]["selection_s"] == 0.002
     assert content["baseline"]["peak_bytes"] is None
+    assert content["fidelity"]["dual_weight_error"] == 0.038
 
 
 @pytest.mark.parametrize("value", [float("nan"), float("inf"), -float("inf")])
@@ -70,3 +73,19 @@ def test_table_names_answers_model_and_method() -> None:
     assert "Every visual token: red" in text
     assert "Kept tokens only:   blue" in text
     assert "demo on cpu, sdpa attention, IWP(budget=0.222)" in text
+    assert "same answer: no, dual weight kept: 96.2 %" in text
+    assert "try bandwidth" not in text
+    warned = report.table(replace(RESULT, warning='Keys are far apart: try bandwidth="median".'))
+    assert "try bandwidth" in warned
+
+
+def test_fidelity_leaves_out_what_was_not_measured() -> None:
+    found = dict(report.fidelity(Fidelity(None, None, None, None)))
+    assert found == {}
+    found = dict(report.fidelity(Fidelity(0.038, 1.2, 3e-6, True)))
+    assert found == {
+        "Same answer": "yes",
+        "Dual weight kept": "96.2 %",
+        "Attention output kept": "0.0 %",
+        "First-token KL": "3.0e-06",
+    }

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from iwp.types import Answer, Timing
+from iwp.types import Answer, Fidelity, Timing
 from iwp.ui import timings
 
 BASELINE = Answer(
@@ -35,6 +35,14 @@ def test_every_measurement_and_its_ratio() -> None:
     for label in ("Image encoding", "Selection", "First token", "Per further token", "Total"):
         assert label in html
     assert "12.00 MB" in html
+
+
+def test_fidelity_stands_above_the_table_once_it_is_known() -> None:
+    assert "fidelity" not in timings.render(BASELINE, PRUNED)
+    html = timings.render(BASELINE, PRUNED, Fidelity(0.038, None, 0.0031, True))
+    assert html.index("Dual weight kept") < html.index("<table>")
+    assert "96.2 %" in html
+    assert "Attention output" not in html
 
 
 def test_encoding_is_shared_and_gets_no_ratio() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -62,11 +63,26 @@ def test_the_picture_alone_has_another_id() -> None:
     assert alone.id != full.id
 
 
+def test_the_dual_weight_goes_along_where_it_was_measured() -> None:
+    layout = two_grids(300, 200, crops=1)
+    ranking = Ranking(torch.arange(layout.n), torch.zeros(layout.n))
+    assert token_map.ranked("1", "/tmp/x.jpg", layout, ranking, 0.5).weight is None
+    errors = torch.linspace(1.0, 0.0, layout.n + 1)
+    errors[0] = 1.2  # a prefix can be worse than nothing
+    sent = token_map.ranked(
+        "1", "/tmp/x.jpg", layout, replace(ranking, weight_errors=errors), 0.5
+    ).weight
+    assert sent is not None
+    kept = np.array(numbers(sent, "<u2")) / 65535
+    assert kept[0] == 0.0
+    assert np.allclose(kept[1:], 1 - errors[1:].numpy(), atol=1e-4)
+
+
 def test_a_large_picture_costs_few_bytes() -> None:
     layout = two_grids(1600, 1200)
     data = token_map.ranked("1", "/tmp/x.jpg", layout, centre_first(layout), 0.5)
     assert layout.n > 7290
-    assert len(data.model_dump_json()) < 10 * layout.n
+    assert len(data.model_dump_json()) < 11 * layout.n
 
 
 def test_templates_are_safe_for_gradio() -> None:

@@ -15,7 +15,7 @@ from iwp.scenes.questions import ask_many
 from iwp.scenes.scene import Scene, make_scene, random_size
 
 SMALLEST = (196, 196)  # here the base crop, too, shows print at its full size
-SEGMENTS = 36  # questions behind one picture
+SEGMENTS = 36  # questions behind one picture, unless told otherwise
 LENGTH = 15  # tokens of one question and its answer
 END_OF_QUESTION = "<|im_end|><|im_start|>assistant"
 START = "<|im_start|>user"
@@ -28,9 +28,9 @@ class Batch:
     Attributes:
         crops: (B * crops, CROP, CROP, 3) uint8.
         labels: (B * crops, attributes, GRID * GRID) int64, see crops.patch_labels.
-        tokens: (B, SEGMENTS, LENGTH) int64.
+        tokens: (B, segments, LENGTH) int64.
         answers: same shape, bool: the tokens the model is to say.
-        kinds: B lists of SEGMENTS question kinds.
+        kinds: B lists of as many question kinds.
     """
 
     size: tuple[int, int]
@@ -44,8 +44,15 @@ class Batch:
 class Batches:
     """Draws batches; `pictures(step)` has no questions, for the tower alone."""
 
-    def __init__(self, tokenizer: PreTrainedTokenizerFast, seed: int, tokens_per_step: int) -> None:
+    def __init__(
+        self,
+        tokenizer: PreTrainedTokenizerFast,
+        seed: int,
+        tokens_per_step: int,
+        segments: int = SEGMENTS,
+    ) -> None:
         self.tokenizer, self.seed, self.tokens_per_step = tokenizer, seed, tokens_per_step
+        self.segments = segments
         self._known: dict[str, list[int]] = {}
         self._end = self._encode(END_OF_QUESTION)
 
@@ -67,7 +74,7 @@ class Batches:
         return np.concatenate(cut), np.concatenate(labels)
 
     def questions(self, step: int, easy: float = 0.0, drills: float = 0.0) -> Batch:
-        """Pictures of one random size with SEGMENTS questions each.
+        """Pictures of one random size with `segments` questions each.
 
         Args:
             step: number of the batch.
@@ -76,9 +83,9 @@ class Batches:
         """
         rng = np.random.default_rng([self.seed, 2, step])
         size = SMALLEST if rng.random() < easy else random_size(rng)
-        n = max(2, round(self.tokens_per_step / (visual_tokens(size) + SEGMENTS * LENGTH)))
+        n = max(2, round(self.tokens_per_step / (visual_tokens(size) + self.segments * LENGTH)))
         scenes = [make_scene(rng, size) for _ in range(n)]
-        tokens = np.full((n, SEGMENTS, LENGTH), self.tokenizer.pad_token_id, np.int64)
+        tokens = np.full((n, self.segments, LENGTH), self.tokenizer.pad_token_id, np.int64)
         answers = np.zeros(tokens.shape, bool)
         kinds = [self._fill(rng, s, drills, tokens[i], answers[i]) for i, s in enumerate(scenes)]
         cut = np.concatenate([crops(s.pixels) for s in scenes])
@@ -93,8 +100,8 @@ class Batches:
         tokens: NDArray[np.int64],
         answers: NDArray[np.bool_],
     ) -> list[str]:
-        n_drills = round(SEGMENTS * drills)
-        asked = ask_many(rng, scene, SEGMENTS - n_drills)
+        n_drills = round(self.segments * drills)
+        asked = ask_many(rng, scene, self.segments - n_drills)
         for j, question in enumerate(asked):
             x = self._encode(question.text) + self._end
             y = [*self._encode(question.answer), self.tokenizer.eos_token_id]
@@ -102,7 +109,7 @@ class Batches:
             tokens[j, : len(row)] = row
             answers[j, len(x) : len(row)] = True
         kinds = [q.kind for q in asked]
-        for j in range(len(asked), SEGMENTS):
+        for j in range(len(asked), self.segments):
             kind, words = drill(rng, scene)
             for i, (word, said) in enumerate(words[:LENGTH]):
                 tokens[j, i], answers[j, i] = self._encode(word)[0], said

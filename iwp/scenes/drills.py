@@ -70,6 +70,7 @@ def _columns(things: tuple[Thing, ...]) -> list[Fact]:
 
 
 def _counts(things: tuple[Thing, ...]) -> list[Fact]:
+    counts: dict[tuple[str, ...], int]
     counts = {(color, "objects"): sum(t.color == color for t in things) for color in COLORS}
     for shape, plural in PLURALS.items():
         counts[(plural,)] = sum(t.shape == shape for t in things)

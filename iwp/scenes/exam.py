@@ -21,7 +21,7 @@ import numpy as np
 import torch
 from PIL import Image
 
-from iwp import adapters
+from iwp import adapters, options
 from iwp.adapters.base import VLM
 from iwp.errors import InputError
 from iwp.generate import kernel_exponents
@@ -101,12 +101,13 @@ def settings(
 
 
 class Tally:
-    """Exact matches and kept evidence by setting and kind."""
+    """Exact matches by setting and kind; kept evidence and kept share of tokens by setting."""
 
     def __init__(self) -> None:
         self.right: dict[str, dict[str, list[bool]]] = defaultdict(lambda: defaultdict(list))
         self.recall: dict[str, list[float]] = defaultdict(list)
         self.share: dict[str, list[float]] = defaultdict(list)
+        self.kept: dict[str, list[float]] = defaultdict(list)
 
     def accuracy(self, setting: str, kinds: tuple[str, ...]) -> float:
         """Mean over all questions of these kinds; NaN where none was asked."""
@@ -186,6 +187,8 @@ def run(vlm: VLM, exam: Iterator[Item], columns: list[Setting], report: Any = No
                     pruner = replace(pruner, evidence=evidence)
                 said, kept = answer(vlm, embeds, prepared.visual, pruner)
                 tally.right[column.name][question.kind].append(said == question.answer)
+                n_kept = prepared.layout.n if kept is None else len(kept)
+                tally.kept[column.name].append(n_kept / prepared.layout.n)
                 if kept is not None and evidence:
                     tally.recall[column.name].append(float(np.isin(evidence, kept.numpy()).mean()))
         if report is not None and done % 50 == 49:
@@ -232,15 +235,6 @@ def _numbers(option: str, text: str) -> list[float]:
         raise InputError(f"{option} takes numbers with commas between, not {text!r}.") from None
 
 
-def _option(pair: str) -> tuple[str, Any]:
-    """Read OPTION=VALUE; a value that is no number stays text."""
-    name, _, value = pair.partition("=")
-    try:
-        return name, json.loads(value)
-    except json.JSONDecodeError:
-        return name, value
-
-
 def main(argv: list[str]) -> int:
     """Run the exam and print its table."""
     args = _parse(argv)
@@ -261,7 +255,7 @@ def main(argv: list[str]) -> int:
         args.methods.split(","),
         [float(b) for b in _numbers("--budgets", ",".join(args.budgets))],
         [int(n) for n in _numbers("--layers", args.layers or str(vlm.pruner.get("layer", 4)))],
-        dict(_option(pair) for pair in args.set),
+        options.parse(args.set),
     )
     begun = time.perf_counter()
 

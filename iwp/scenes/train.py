@@ -21,7 +21,7 @@ import torch.nn.functional as F
 from torch import Tensor
 from transformers import LlavaOnevisionForConditionalGeneration
 
-from iwp.scenes.batches import SMALLEST, START, Batches
+from iwp.scenes.batches import SEGMENTS, SMALLEST, START, Batches
 from iwp.scenes.crops import ATTRIBUTES
 from iwp.scenes.network import make_config, make_model, make_processor, make_tokenizer
 from iwp.scenes.optimizers import optimizers, set_rate
@@ -45,7 +45,7 @@ class Trainer:
         self.packed = PackedModel(
             self.model, torch.bfloat16 if args.dtype == "bfloat16" else torch.float32
         )
-        self.batches = Batches(self.tokenizer, args.seed, args.tokens)
+        self.batches = Batches(self.tokenizer, args.seed, args.tokens, args.segments)
         start = self.tokenizer(START, add_special_tokens=False)["input_ids"]
         self.start = torch.tensor(start, device=self.device)
         self.phase, self.step = "tower", 0
@@ -202,6 +202,12 @@ def _parse(argv: list[str]) -> argparse.Namespace:
         "--threads", type=int, default=0, help="CPU threads; 0 leaves torch's choice"
     )
     parser.add_argument("--tokens", type=int, default=4600, help="visual and text tokens a step")
+    parser.add_argument(
+        "--segments",
+        type=int,
+        default=SEGMENTS,
+        help="questions a picture: few make room for more pictures, as counting needs",
+    )
     parser.add_argument(
         "--crops", type=int, default=64, help="crops a step while the tower trains alone"
     )

@@ -35,7 +35,7 @@ def after(event: Event, visitor: Visitor, budget: float) -> Page:
         return page
     if isinstance(event, SideDone):
         return _side_done(event, visitor, budget)
-    return _done(event, page)
+    return _done(event, visitor)
 
 
 def _side_done(event: SideDone, visitor: Visitor, budget: float) -> Page:
@@ -50,6 +50,13 @@ def _side_done(event: SideDone, visitor: Visitor, budget: float) -> Page:
     return replace(visitor.page, pruned=answer.answer, timings=table)
 
 
-def _done(event: Done, page: Page) -> Page:
-    late = event.result.pruned.finish == "deadline"
-    return replace(page, status=text.DEADLINE if late else text.DONE, busy=False)
+def _done(event: Done, visitor: Visitor) -> Page:
+    result = event.result
+    late = result.pruned.finish == "deadline"
+    table = timings.render(visitor.baseline, result.pruned, result.fidelity)
+    return replace(
+        visitor.page,
+        timings=table,
+        status=text.DEADLINE if late else text.DONE,
+        busy=False,
+    )

@@ -54,6 +54,11 @@ TIMING_NOTE: Final = (
     "less the kept tokens need."
 )
 
+FIDELITY_NOTE: Final = (
+    "What pruning lost: the implicit weight and the attention's output at the cut, the "
+    "distribution of the first token (KL in nats), and whether both answers are the same text."
+)
+
 NO_PICTURE: Final = "Add a picture first: drop it, paste it or choose a file."
 NO_QUESTION: Final = "Ask a question about the picture."
 NOT_UPLOADED: Final = (

@@ -6,11 +6,12 @@ from collections.abc import Callable
 from html import escape
 from typing import TYPE_CHECKING, NamedTuple
 
+from iwp import report
 from iwp.report import megabytes, seconds
 from iwp.ui import text
 
 if TYPE_CHECKING:
-    from iwp.types import Answer
+    from iwp.types import Answer, Fidelity
 
 _NONE = "\N{EN DASH}"
 _TIMES = "\N{MULTIPLICATION SIGN}"
@@ -37,8 +38,10 @@ ROWS = (
 )
 
 
-def render(baseline: Answer | None, pruned: Answer | None) -> str:
-    """The table as HTML; what is not there yet shows a dash."""
+def render(
+    baseline: Answer | None, pruned: Answer | None, fidelity: Fidelity | None = None
+) -> str:
+    """The table as HTML, what pruning lost above it; what is not there yet shows a dash."""
     if baseline is None and pruned is None:
         return ""
     n = baseline.visual_tokens if baseline else 0
@@ -51,7 +54,7 @@ def render(baseline: Answer | None, pruned: Answer | None) -> str:
         ratio = _ratio(left, right) if row.compared else _NONE
         body.append(_line(row.label, _shown(row, left), _shown(row, right), ratio))
     return (
-        '<div class="timings"><table><thead><tr><th scope="col"></th>'
+        f'<div class="timings">{_fidelity(fidelity)}<table><thead><tr><th scope="col"></th>'
         f'<th scope="col">{text.BASELINE}</th><th scope="col">{text.PRUNED}</th>'
         f'<th scope="col">Ratio</th></tr></thead><tbody>{"".join(body)}</tbody></table>'
         f"{_finishes(baseline, pruned)}<p>{text.TIMING_NOTE}</p></div>"
@@ -87,6 +90,17 @@ def _ratio(left: float | None, right: float | None) -> str:
         return _NONE
     ratio = left / right
     return f"{ratio:.1f}{_TIMES}" if ratio < 100 else f"{ratio:.0f}{_TIMES}"
+
+
+def _fidelity(fidelity: Fidelity | None) -> str:
+    """The figures of `report.fidelity` in a row."""
+    if fidelity is None:
+        return ""
+    items = "".join(
+        f"<div><dt>{escape(label)}</dt><dd>{escape(value)}</dd></div>"
+        for label, value in report.fidelity(fidelity)
+    )
+    return f'<dl class="fidelity" title="{escape(text.FIDELITY_NOTE)}">{items}</dl>'
 
 
 def _finishes(baseline: Answer | None, pruned: Answer | None) -> str:

@@ -30,6 +30,7 @@ function load(value) {
     root.dataset.state = "empty";
     stage.style.height = "";
     find(".save").disabled = true;
+    find(".curve").setAttribute("hidden", "");
     hideCell();
     showBudget();
     return;
@@ -40,7 +41,9 @@ function load(value) {
   view.map = {
     n: value.n, width: value.width, height: value.height,
     grids: value.grids.map((wire) => new TokenGrid(wire, value.n)),
+    weight: value.weight ? decodeArray(value.weight, Uint16Array) : null,
   };
+  drawCurve();
   root.dataset.state = value.n ? "ranked" : "picture";
   find(".save").disabled = !value.n;
   const url = value.picture.url || value.picture.path;
@@ -141,8 +144,36 @@ function showBudget() {
   } else if (map) {
     summary = "ranking the visual tokens";
   }
+  const weight = weightKept(keep);
+  if (weight !== null) {
+    summary += ", " + (100 * weight).toFixed(1) + " % of the dual weight";
+    find(".curve-mark").setAttribute("d", "M" + budgetX(percent) + " 100V" + (100 - 100 * weight));
+  }
   find(".summary").textContent = summary;
   range.setAttribute("aria-valuetext", percentText(percent) + (summary ? ", " + summary : ""));
+}
+
+// --- dual weight kept, at every budget -----------------------------------------------------
+
+const CURVE_POINTS = 200;
+const budgetX = (percent) => ((percent - range.min) / (100 - range.min)) * 100;
+
+function weightKept(keep) {
+  return view.map && view.map.n && view.map.weight ? view.map.weight[keep] / 65535 : null;
+}
+
+function drawCurve() {
+  const { n, weight } = view.map;
+  find(".curve").toggleAttribute("hidden", !weight);
+  if (!weight) return;
+  const points = [];
+  for (let i = 0; i <= CURVE_POINTS; i += 1) {
+    const percent = Number(range.min) + ((100 - range.min) * i) / CURVE_POINTS;
+    const kept = weight[keepCount(n, percent / 100)] / 65535;
+    points.push(budgetX(percent).toFixed(2) + " " + (100 - 100 * kept).toFixed(2));
+  }
+  find(".curve-line").setAttribute("d", "M" + points.join("L"));
+  find(".curve-area").setAttribute("d", "M0 100L" + points.join("L") + "L100 100Z");
 }
 
 function release() {

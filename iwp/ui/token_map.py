@@ -55,6 +55,7 @@ class TokenMapData(GradioModel):
     n: int = 0
     budget: float
     grids: list[GridData]
+    weight: str | None = None  # (n + 1,) uint16: dual weight kept by the first m, 65535 is all
 
 
 def unranked(run_id: str, picture: str, size: tuple[int, int], budget: float) -> TokenMapData:
@@ -91,7 +92,15 @@ def ranked(
         n=layout.n,
         budget=budget,
         grids=[_grid_data(grid, ranks, scores) for grid in layout.grids],
+        weight=_weight(ranking),
     )
+
+
+def _weight(ranking: Ranking) -> str | None:
+    if ranking.weight_errors is None:
+        return None
+    kept = (1.0 - ranking.weight_errors.double().numpy()).clip(0, 1)
+    return _base64(np.rint(kept * 65535), "<u2")
 
 
 def _grid_data(

@@ -31,6 +31,7 @@ from iwp.types import (
     TokenGrid,
     VisualLayout,
 )
+from iwp.verdict import judge
 
 SIDE = 27
 
@@ -148,6 +149,7 @@ class FakeEngine:
             model=self.vlm.name,
             device=str(self.vlm.device),
             attention=self.vlm.attention,
+            fidelity=judge(session.ranking, session.baseline, pruned, None, None),
         )
 
 
@@ -183,4 +185,5 @@ def centre_first(layout: VisualLayout) -> Ranking:
     order = torch.argsort(scores, descending=True, stable=True)
     ranks = torch.empty(layout.n, dtype=torch.int64)
     ranks[order] = torch.arange(layout.n)
-    return Ranking(ranks, scores)
+    kept = torch.linspace(0.0, 1.0, layout.n + 1).sqrt()
+    return Ranking(ranks, scores, weight_errors=1.0 - kept)
