@@ -42,7 +42,18 @@ ORDER = [
     ),
     *("masks", "rows", "shortened", "deepstack", "step", "cutting", "pruning", "reading"),
     *("generate", "answering"),
-    *("engine", "calls", "report", "scenes", "ui", "__main__", "app"),
+    *(
+        "verdict",
+        "engine",
+        "calls",
+        "report",
+        "options",
+        "scenes",
+        "bench",
+        "ui",
+        "__main__",
+        "app",
+    ),
 ]
 LONGEST = 300  # lines
 

@@ -1,0 +1,21 @@
+"""`python -m iwp bench ablation | auto | consistency | similarity`."""
+
+from __future__ import annotations
+
+from importlib import import_module
+
+from iwp.errors import InputError
+
+COMMANDS = ("ablation", "auto", "consistency", "similarity")
+
+
+def main(argv: list[str]) -> int:
+    """Run the bench that the first word names.
+
+    Raises:
+        InputError: there is none of this name.
+    """
+    if not argv or argv[0] not in COMMANDS:
+        raise InputError(f"Say which bench: python -m iwp bench {' | '.join(COMMANDS)}.")
+    code: int = import_module(f"iwp.bench.{argv[0]}").main(argv[1:])
+    return code
