@@ -11,6 +11,7 @@ import pytest
 import torch
 from torch import Tensor
 
+import iwp
 from iwp import generate
 from iwp.adapters import ADAPTERS, VLM, Adapter, load
 from iwp.adapters.base import Prepared
@@ -195,6 +196,17 @@ def test_a_saved_model_loads(vlm: VLM) -> None:
     assert vlm.adapter.decode_text(vlm.processor.tokenizer(" a red star ")["input_ids"]) == (
         "a red star"
     )
+
+
+def test_a_saved_model_compares(vlm: VLM) -> None:
+    result = iwp.compare(vlm, tiny.picture(), "What is it?", 0.3, max_new_tokens=12)
+    ids, _ = _stock(vlm.adapter, vlm.name, 12)
+    assert result.baseline.answer == vlm.adapter.decode_text(ids)
+    assert result.n_visual == result.baseline.visual_tokens == result.layout.n
+    assert result.pruned.visual_tokens == len(result.kept) == iwp.keep_count(result.n_visual, 0.3)
+    own, _ = _own(vlm.adapter, 12, IWP(0.3))
+    assert result.pruned.answer == vlm.adapter.decode_text(own)
+    assert iwp.rank(vlm, tiny.picture(), "What is it?").tolist() == list(result.ranks)
 
 
 def test_half_precision_and_pickled_prompts(vlm: VLM, tmp_path: Path) -> None:
