@@ -84,8 +84,8 @@ def test_demo_is_the_folder_beside_the_package(
 @pytest.mark.parametrize(
     ("model_id", "says"),
     [
-        ("nobody/no-such-model", "neither on this machine nor to be had from the Hub"),
-        ("no-such-model", "neither on this machine nor to be had from the Hub"),
+        ("nobody/no-such-model", "not on this machine, and HF_HUB_OFFLINE keeps"),
+        ("no-such-model", "not on this machine, and HF_HUB_OFFLINE keeps"),
         ("/no/such/folder", "no model folder"),
         ("./here", "no model folder"),
         ("https://example.org/model", "no model folder"),

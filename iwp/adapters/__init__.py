@@ -9,6 +9,7 @@ from iwp.adapters.llava import Llava
 from iwp.adapters.llava_next import LlavaNext
 from iwp.adapters.llava_onevision import LlavaOnevision
 from iwp.adapters.loading import DEMO, read_model
+from iwp.adapters.placement import DeviceMap, Placement
 from iwp.adapters.qwen2_5_vl import Qwen2_5VL
 from iwp.adapters.qwen2_vl import Qwen2VL
 from iwp.adapters.qwen3_vl import Qwen3VL
@@ -37,6 +38,9 @@ def load(
     device: str | None = None,
     dtype: str | None = None,
     attention: str | None = None,
+    device_map: DeviceMap | None = None,
+    revision: str | None = None,
+    quantization: str | None = None,
 ) -> VLM:
     """Load a vision-language model with its processor; code from a checkpoint is never run.
 
@@ -48,10 +52,15 @@ def load(
             one without bfloat16) and float32 on a CPU.
         attention: "sdpa", "eager" or "flash_attention_2"; None or "" for flash_attention_2 where
             it is installed and the GPU supports it, else sdpa.
+        device_map: "auto" to divide the model over all GPUs, the CPU and the disk, or a dict from
+            module names to devices, as accelerate takes them; instead of `device`.
+        revision: branch, tag or commit of a Hub model; None or "" for its main branch. A commit
+            pins the files.
+        quantization: "4bit" to quantise the weights while loading, which needs a GPU and the
+            package bitsandbytes; None or "" loads them as they are.
 
     Raises:
         ModelError: there is no such model, or it cannot be loaded or is not supported.
     """
-    return read_model(
-        model_id, ADAPTERS, device=device or None, dtype=dtype or None, attention=attention or None
-    )
+    placement = Placement.choose(device, dtype, attention, device_map, quantization)
+    return read_model(model_id, ADAPTERS, placement, revision or None)

@@ -72,9 +72,15 @@ class Adapter(ABC):
 
     @property
     def device(self) -> torch.device:
-        """Where the word embeddings live, and so where inputs of the decoder belong."""
-        weight: Tensor = self.model.get_input_embeddings().weight
-        return weight.device
+        """Where words are embedded, and so where inputs of the decoder belong."""
+        embeddings: Any = self.model.get_input_embeddings()
+        # Weights that accelerate has offloaded lie elsewhere and come for the call only.
+        hook = getattr(embeddings, "_hf_hook", None)
+        for part in (hook, *getattr(hook, "hooks", ())):
+            if getattr(part, "execution_device", None) is not None:
+                return torch.device(part.execution_device)
+        place: torch.device = embeddings.weight.device
+        return place
 
     @property
     def stop_ids(self) -> frozenset[int]:

@@ -9,11 +9,12 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-import torch
+from huggingface_hub import constants as hub
 from transformers import AutoModelForImageTextToText, AutoProcessor, PretrainedConfig
-from transformers.utils import is_flash_attn_2_available
+from transformers.utils import cached_file
 
 from iwp.adapters.base import VLM, Adapter
+from iwp.adapters.placement import Placement
 from iwp.errors import ModelError
 
 DEMO = "demo"
@@ -21,39 +22,40 @@ DEMO_FOLDER = Path(__file__).parents[2] / "assets" / "demo-model"
 RECOMMENDED = "iwp.json"
 
 _HUB_ID = re.compile(r"[\w-][\w.-]*(/[\w-][\w.-]*)?")
-_DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
-_KERNELS = ("sdpa", "eager", "flash_attention_2")
 
 
 def read_model(
     model_id: str,
     families: Mapping[str, type[Adapter]],
-    *,
-    device: str | None,
-    dtype: str | None,
-    attention: str | None,
+    placement: Placement,
+    revision: str | None = None,
 ) -> VLM:
     """Load a model of one of these families. See `iwp.adapters.load` for the rest."""
     source, name = _locate(model_id)
-    family = _family(source, name, families)
-    place = _device(device)
-    number = _dtype(dtype, place)
-    kernel = _attention(attention, place, number)
-    recommended = _recommended(Path(source))
+    if revision and Path(source).is_dir():
+        raise ModelError(f"The model {name} is a folder, which has no revisions: leave it out.")
+    # Never code from a checkpoint: transformers' own classes read it, or nothing does.
+    origin: dict[str, Any] = {"revision": revision or "main", "trust_remote_code": False}
+    config = _config(source, name, revision)
+    family = _family(config, name, families)
+    recommended = _recommended(source, revision)
     try:
-        processor = AutoProcessor.from_pretrained(source)
+        processor = AutoProcessor.from_pretrained(source, **origin)
         model = AutoModelForImageTextToText.from_pretrained(
-            source, dtype=number, attn_implementation=kernel
+            source, **origin, **placement.options(config)
         )
     except ImportError as error:
         raise ModelError(f"The model {name} needs a package: {_sentence(error)}") from error
     except Exception as error:  # damaged files fail in as many ways as there are file formats
         raise ModelError(f"The model {name} cannot be loaded: {_sentence(error)}") from error
     try:
-        model = model.to(place).eval().requires_grad_(False)
+        model = placement.settle(model).eval().requires_grad_(False)
     except (RuntimeError, AssertionError) as error:  # no driver, or not enough memory
-        raise ModelError(f"The device {place} cannot hold {name}: {_sentence(error)}") from error
-    return VLM(model, processor, family(model, processor), name, place, kernel, recommended)
+        raise ModelError(
+            f"The device {placement.device} cannot hold {name}: {_sentence(error)}"
+        ) from error
+    adapter = family(model, processor)
+    return VLM(model, processor, adapter, name, adapter.device, placement.attention, recommended)
 
 
 def _locate(model_id: str) -> tuple[str, str]:
@@ -74,19 +76,31 @@ def _locate(model_id: str) -> tuple[str, str]:
     return model_id, model_id
 
 
-def _family(source: str, name: str, families: Mapping[str, type[Adapter]]) -> type[Adapter]:
+def _config(source: str, name: str, revision: str | None) -> dict[str, Any]:
     config: dict[str, Any] = {}
     with suppress(Exception):  # no network, no such repository, no file, or not JSON
-        config = PretrainedConfig.get_config_dict(source)[0]
-    if not config and Path(source).is_dir():
+        config = PretrainedConfig.get_config_dict(source, revision=revision)[0]
+    if config:
+        return config
+    if Path(source).is_dir():
         raise ModelError(
             f"The folder {name} holds no model: its config.json is missing or unreadable."
         )
-    if not config:
+    wanted = f"{name} at revision {revision}" if revision else name
+    if hub.HF_HUB_OFFLINE:
         raise ModelError(
-            f"The model {name} is neither on this machine nor to be had from the Hub; check its "
-            "name and the network, or give a local folder."
+            f"The model {wanted} is not on this machine, and HF_HUB_OFFLINE keeps IWP from asking "
+            "the Hub: unset it, or give a local folder."
         )
+    raise ModelError(
+        f"The model {wanted} is neither on this machine nor to be had from the Hub; check its "
+        "name and the network, or give a local folder."
+    )
+
+
+def _family(
+    config: Mapping[str, Any], name: str, families: Mapping[str, type[Adapter]]
+) -> type[Adapter]:
     kind = config.get("model_type")
     if not isinstance(kind, str) or kind not in families:
         raise ModelError(
@@ -96,45 +110,14 @@ def _family(source: str, name: str, families: Mapping[str, type[Adapter]]) -> ty
     return families[kind]
 
 
-def _device(device: str | None) -> torch.device:
-    try:
-        place = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
-    except RuntimeError as error:
-        raise ModelError(f"There is no device {device!r}; try cpu or cuda.") from error
-    if place.type == "cuda" and (place.index or 0) >= torch.cuda.device_count():
-        raise ModelError(f"There is no GPU {place} on this machine; try cpu.")
-    return place
-
-
-def _dtype(dtype: str | None, device: torch.device) -> torch.dtype:
-    if dtype is None:
-        if device.type != "cuda":
-            return torch.float32
-        return torch.bfloat16 if torch.cuda.is_bf16_supported() else torch.float16
-    if dtype not in _DTYPES:
-        raise ModelError(f"The number type {dtype!r} is not one of {', '.join(_DTYPES)}.")
-    return _DTYPES[dtype]
-
-
-def _attention(attention: str | None, device: torch.device, dtype: torch.dtype) -> str:
-    if attention is None:
-        fits = device.type == "cuda" and dtype != torch.float32
-        # compute capability 8 (Ampere) is the oldest that FlashAttention 2 runs on
-        if fits and is_flash_attn_2_available():
-            fits = torch.cuda.get_device_capability(device)[0] >= 8
-            return "flash_attention_2" if fits else "sdpa"
-        return "sdpa"
-    if attention not in _KERNELS:
-        raise ModelError(f"The attention kernel {attention!r} is not one of {', '.join(_KERNELS)}.")
-    return attention
-
-
-def _recommended(folder: Path) -> dict[str, Any]:
-    file = folder / RECOMMENDED
-    if not file.is_file():
+def _recommended(source: str, revision: str | None) -> dict[str, Any]:
+    file = None
+    with suppress(Exception):  # most models have none, and no network is no reason to fail
+        file = cached_file(source, RECOMMENDED, revision=revision)
+    if file is None:
         return {}
     try:
-        settings = json.loads(file.read_text(encoding="utf-8"))
+        settings = json.loads(Path(file).read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
         raise ModelError(f"The file {RECOMMENDED} of the model is not valid JSON.") from error
     if not isinstance(settings, dict):
