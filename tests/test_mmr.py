@@ -7,11 +7,11 @@ import pytest
 import torch
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
-from torch.overrides import TorchFunctionMode
 
 from iwp import dual
 from iwp.mmr import chunk_sizes, progressive_chunked_mmr, ranks_of, select_in_chunks
 from tests import oracles
+from tests.waits import NoWaiting
 
 BANDWIDTHS = ["sqrt_d", "median"]
 
@@ -112,25 +112,10 @@ def test_chunk_sizes(keep: int, chunk: int, growth: int, sizes: list[int]) -> No
 
 
 def test_few_chunks_and_no_wait_for_the_device() -> None:
-    class Watch(TorchFunctionMode):
-        """Counts calls and refuses those that make the host wait."""
-
-        calls = 0
-
-        def __torch_function__(self, func, types, args=(), kwargs=None):  # noqa: ANN001, ANN204
-            self.calls += 1
-            name = getattr(func, "__name__", "")
-            assert name not in ("item", "nonzero", "tolist", "__bool__", "masked_select", "cpu")
-            if name == "__getitem__":
-                index = args[1] if isinstance(args[1], tuple) else (args[1],)
-                masks = [i for i in index if isinstance(i, torch.Tensor) and i.dtype == torch.bool]
-                assert not masks
-            return func(*args, **(kwargs or {}))
-
     calls = []
     for n in (500, 1000):
         scores, k, v = tokens(3, n)
-        with Watch() as watch:
+        with NoWaiting() as watch:
             progressive_chunked_mmr(scores, k, v, n, bandwidth="median")
         calls.append(watch.calls)
     assert calls[1] - calls[0] < 60  # one more chunk, not 500 more steps
