@@ -138,7 +138,7 @@ def test_our_loop_answers_as_stock_generate(name: str, attention: str) -> None:
 
 
 @every_family
-@pytest.mark.parametrize("pruner", [IWP(0.3, layer=2), IWP(0.5, layer=1), Random(0.4)], ids=str)
+@pytest.mark.parametrize("pruner", [IWP(0.3, layer=0), IWP(0.5, layer=1), Random(0.4)], ids=str)
 def test_our_pruned_loop_answers_as_stock_generate(name: str, pruner: Any) -> None:
     adapter = _adapter(name)
     with prune(adapter.model, pruner) as trace:
