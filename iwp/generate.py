@@ -69,7 +69,7 @@ def prefill(
     Raises:
         IWPError: the model or the prompt cannot be cut.
     """
-    positions = _counted(embeds, positions)
+    positions = counted(embeds, positions)
     with ExitStack() as stack:
         # First, so that a cut finds the decoder called as stock generate() calls it.
         stack.enter_context(extended(model, extra))
@@ -79,7 +79,7 @@ def prefill(
         stack.enter_context(checked(model, check))
         cache = DynamicCache(config=model.config)
         logits = read(model, cache, inputs_embeds=embeds, position_ids=positions)
-    return Prefill(logits, cache, _next_position(positions), trace)
+    return Prefill(logits, cache, next_position(positions), trace)
 
 
 @torch.no_grad()
@@ -131,7 +131,7 @@ def rank(
     layers = decoder_of(model).layers
     if pruner.layer >= len(layers):
         raise IWPError(f"The model has {len(layers)} layers: none to rank at {pruner.layer}.")
-    prompt = _prompt(model, embeds, visual)
+    prompt = prompt_of(model, embeds, visual)
 
     def stop(layer: nn.Module, args: tuple[Any, ...], call: dict[str, Any]) -> None:
         view = prompt.view(layer, args, call)
@@ -141,7 +141,7 @@ def rank(
     cache = DynamicCache(config=model.config)
     with extended(model, extra), checked(model, check), before([layers[pruner.layer]], stop):
         try:
-            read(model, cache, inputs_embeds=embeds, position_ids=_counted(embeds, positions))
+            read(model, cache, inputs_embeds=embeds, position_ids=counted(embeds, positions))
         except _Ranked as reached:
             found = reached.ranking
     weight, output = (
@@ -181,7 +181,7 @@ def look(
 
     Other arguments as for `prefill`.
     """
-    prompt = _prompt(model, embeds, visual)
+    prompt = prompt_of(model, embeds, visual)
     numbers = {layer: number for number, layer in enumerate(decoder_of(model).layers)}
 
     def hook(layer: nn.Module, args: tuple[Any, ...], call: dict[str, Any]) -> None:
@@ -189,7 +189,7 @@ def look(
 
     with extended(model, extra), before(numbers, hook):
         cache = DynamicCache(config=model.config)
-        read(model, cache, inputs_embeds=embeds, position_ids=_counted(embeds, positions))
+        read(model, cache, inputs_embeds=embeds, position_ids=counted(embeds, positions))
 
 
 def kernel_exponents(
@@ -222,19 +222,22 @@ class _Ranked(Exception):
         self.ranking = ranking
 
 
-def _prompt(model: Any, embeds: Tensor, visual: Tensor) -> Prompt:
+def prompt_of(model: Any, embeds: Tensor, visual: Tensor) -> Prompt:
+    """The rows of a prompt of embeddings (1, S, D) with visual tokens at `visual` (n,)."""
     visual = visual.to(embeds.device)
     ends = separators(model, embeds[0], visual)
     return Prompt.of(embeds.shape[1], visual, separators=ends)
 
 
-def _counted(embeds: Tensor, positions: Tensor | None) -> Tensor:
+def counted(embeds: Tensor, positions: Tensor | None) -> Tensor:
+    """The positions, or (1, S) int64 counted from 0 where there are none."""
     if positions is not None:
         return positions
     return torch.arange(embeds.shape[1], device=embeds.device)[None]
 
 
-def _next_position(positions: Tensor) -> Tensor:
+def next_position(positions: Tensor) -> Tensor:
+    """(..., 1, S) rotary positions of a prompt -> (..., 1, 1) of the token that follows."""
     return positions.amax().expand(*positions.shape[:-1], 1) + 1
 
 

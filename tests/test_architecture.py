@@ -41,7 +41,7 @@ ORDER = [
         "prompt",
     ),
     *("masks", "rows", "shortened", "deepstack", "step", "cutting", "pruning", "reading"),
-    *("generate", "answering"),
+    *("generate", "trunk", "answering"),
     *(
         "verdict",
         "engine",

@@ -1,0 +1,112 @@
+"""The layers before a cut, read once: any number of methods and budgets go on from there."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from transformers import DynamicCache
+
+from iwp.errors import IWPError
+from iwp.generate import Prefill, counted, next_position, prompt_of
+from iwp.pruners.base import Pruner
+from iwp.reading import before, extended, read
+from iwp.rows import Rows
+from iwp.shortened import Shortened
+from iwp.support import decoder_of, kernel_of
+from iwp.types import Cut, Trace
+
+
+class Trunk:
+    """A prompt that a model has read up to one decoder layer.
+
+    `prefill` gives what `iwp.generate.prefill` gives with the same pruner, and runs only the
+    later layers. For tables of many settings: nothing here is timed alone.
+    """
+
+    @torch.no_grad()
+    def __init__(
+        self,
+        model: Any,
+        embeds: Tensor,
+        visual: Tensor,
+        layer: int,
+        *,
+        positions: Tensor | None = None,
+        extra: Mapping[str, Any] | None = None,
+    ) -> None:
+        """Arguments as for `iwp.generate.prefill`; `layer` is the first that is not run.
+
+        Raises:
+            IWPError: the model has no such layer, or adds features to later ones.
+        """
+        decoder = decoder_of(model)
+        if not 0 <= layer < len(decoder.layers):
+            raise IWPError(f"The model has {len(decoder.layers)} layers: none of number {layer}.")
+        if len((extra or {}).get("deepstack_visual_embeds", ())) > layer:
+            raise IWPError("This model adds features to later layers: share a later layer.")
+        self._model, self._decoder, self._layer = model, decoder, layer
+        self._prompt = prompt_of(model, embeds, visual)
+        self._positions = counted(embeds, positions)
+        self._cache = DynamicCache(config=model.config)
+        with extended(model, extra), before([decoder.layers[layer]], _stop):
+            try:
+                read(model, self._cache, inputs_embeds=embeds, position_ids=self._positions)
+            except _Reached as reached:
+                self._args, self._call = reached.args_of_layer, reached.call
+
+    @torch.no_grad()
+    def prefill(self, pruner: Pruner | None = None) -> Prefill:
+        """Cut here and read the later layers; without a pruner read them whole.
+
+        Raises:
+            IWPError: the pruner cuts before another layer.
+        """
+        trace = Trace(n_visual=[self._prompt.visual.shape[0]])
+        rows = None
+        if pruner is not None:
+            if pruner.layer != self._layer:
+                raise IWPError(f"This prompt was read up to layer {self._layer}.")
+            rows = self._cut(pruner, trace)
+        cache = self._copied()
+        args, call = self._args, {**self._call, "past_key_values": cache}
+        if rows is not None:
+            args = (rows.take(args[0]), *args[1:])
+            args, call = Shortened(kernel_of(self._decoder), rows, None, 0).reading(args, call)
+        hidden: Tensor = args[0]
+        for layer in self._decoder.layers[self._layer :]:
+            hidden = layer(hidden, *args[1:], **call)
+        last = self._decoder.norm(hidden[:, -1:])
+        logits = self._model.get_output_embeddings()(last)[0, -1].float()
+        return Prefill(logits, cache, next_position(self._positions), trace)
+
+    def _cut(self, pruner: Pruner, trace: Trace) -> Rows | None:
+        prompt = self._prompt
+        layer = self._decoder.layers[self._layer]
+        kept, scores = pruner.choose(prompt.view(layer, self._args, self._call))
+        trace.cuts.append(Cut(self._layer, kept.cpu(), None if scores is None else scores.cpu()))
+        stays = torch.ones(1, prompt.length, dtype=torch.bool, device=prompt.visual.device)
+        stays[0, prompt.visual] = False
+        stays[0, prompt.visual[kept]] = True
+        return None if bool(stays.all()) else Rows.packed(stays)
+
+    def _copied(self) -> DynamicCache:
+        """A cache of its own for the later layers and for decoding."""
+        cache = DynamicCache(config=self._model.config)
+        for number, read_so_far in enumerate(self._cache.layers[: self._layer]):
+            cache.update(read_so_far.keys, read_so_far.values, number)
+        return cache
+
+
+class _Reached(Exception):
+    """Ends the forward pass before the layer, and carries what the layer was called with."""
+
+    def __init__(self, args: tuple[Any, ...], call: dict[str, Any]) -> None:
+        super().__init__()
+        self.args_of_layer, self.call = args, call
+
+
+def _stop(_: nn.Module, args: tuple[Any, ...], call: dict[str, Any]) -> None:
+    raise _Reached(args, call)
