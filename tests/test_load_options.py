@@ -85,6 +85,48 @@ def test_choices_that_cannot_be(options: dict[str, Any], says: str, tiny_folder:
     assert "\n" not in str(caught.value)
 
 
+@pytest.mark.parametrize(
+    ("places", "main"),
+    [
+        ({"a": "disk", "b": 1}, "cuda:1"),
+        ({"a": "cuda:2", "b": "cpu"}, "cuda:2"),
+        ({"": "cpu"}, "cpu"),
+    ],
+)
+def test_the_main_device_of_a_map_is_its_first_gpu(
+    places: dict[str, Any], main: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 4)
+    chosen = Placement.choose(None, "float32", "sdpa", places, None)
+    assert str(chosen.device) == main
+
+
+@pytest.mark.parametrize(
+    ("installed", "generation", "dtype", "kernel"),
+    [
+        (True, 8, "bfloat16", "flash_attention_2"),
+        (True, 9, "float16", "flash_attention_2"),
+        (True, 7, "float16", "sdpa"),
+        (True, 9, "float32", "sdpa"),
+        (False, 9, "bfloat16", "sdpa"),
+    ],
+)
+def test_the_fastest_kernel_that_runs_is_chosen(
+    installed: bool, generation: int, dtype: str, kernel: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 1)
+    monkeypatch.setattr(torch.cuda, "get_device_capability", lambda _: (generation, 0))
+    monkeypatch.setattr(placement, "is_flash_attn_2_available", lambda: installed)
+    assert Placement.choose("cuda:0", dtype, None, None, None).attention == kernel
+    assert Placement.choose("cuda:0", dtype, "eager", None, None).attention == "eager"
+
+
+def test_a_kernel_that_is_not_installed_is_named(tiny_folder: Path) -> None:
+    with pytest.raises(ModelError, match=r"[Ff]lash") as caught:
+        load(str(tiny_folder), device="cpu", dtype="bfloat16", attention="flash_attention_2")
+    assert "\n" not in str(caught.value)
+
+
 # --- 4 bits ----------------------------------------------------------------------------------
 
 

@@ -45,5 +45,5 @@ class Llava(StillPictures):
             # resized as the processor does it, in whole pixels
             shown = int(short * length / min(width, height)) if short else canvas
             surplus = shown - canvas if rules.do_center_crop else 0
-            axes.append(Axis(length, shown, -(surplus // 2)))
+            axes.append(Axis(length, shown, -int(surplus / 2)))  # too small a picture is padded
         return axes[0], axes[1]

@@ -56,7 +56,7 @@ class Placement:
             raise ModelError("Give device or device_map, not both.")
         if isinstance(device_map, str) and device_map and device_map not in _MAPS:
             raise ModelError(f"The device map {device_map!r} is not one of {', '.join(_MAPS)}.")
-        place = _device(device)
+        place = _main_device(device_map) if isinstance(device_map, Mapping) else _device(device)
         number = _dtype(dtype, place)
         four_bit = _four_bit(quantization, place)
         return cls(
@@ -95,6 +95,14 @@ def _device(device: str | None) -> torch.device:
     if place.type == "cuda" and (place.index or 0) >= torch.cuda.device_count():
         raise ModelError(f"There is no GPU {place} on this machine; try cpu.")
     return place
+
+
+def _main_device(device_map: Mapping[str, Any]) -> torch.device:
+    """The first GPU of a map, or the CPU: what is on the disk is fetched to it."""
+    names = [
+        f"cuda:{place}" if isinstance(place, int) else str(place) for place in device_map.values()
+    ]
+    return _device(next((name for name in names if name.startswith("cuda")), "cpu"))
 
 
 def _dtype(dtype: str | None, device: torch.device) -> torch.dtype:
