@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
 import torch
+from torch.nn.functional import scaled_dot_product_attention
 
 from iwp import dual, mmr
 from iwp.prompt import Prompt
 from iwp.pruners import IWP, PRUNERS, LayerView, Random, Uniform
+from iwp.pruners.errors import MEASURES, error_curve
+from iwp.pruners.iwp import CHOICES
+from iwp.pruning import prune
 from tests import tiny
 
 N = 40
@@ -77,6 +82,8 @@ def test_iwp_is_the_papers_formulas(captured: tuple[LayerView, dict[str, torch.T
         {"normalizer": "visual"},
         {"normalizer": "none"},
         {"bandwidth": "median"},
+        *({"magnitude": name} for name in CHOICES["magnitude"][1:]),
+        *({"duplication": name} for name in CHOICES["duplication"][1:-1]),
     ],
     ids=str,
 )
@@ -101,6 +108,39 @@ def test_what_is_selected_is_what_ranks_first(
         kept, scores = pruner.select(view, keep)
         assert torch.equal(kept, (ranking.ranks < keep).nonzero().flatten())
         assert torch.equal(scores, ranking.scores)
+
+
+@pytest.mark.parametrize("measure", MEASURES)
+def test_a_prompt_is_cut_where_its_curve_says(measure: str) -> None:
+    model, inputs = tiny.model(), tiny.inputs()
+    method = IWP(budget="auto", layer=LAYER, measure=measure, tolerance=0.6, bandwidth="median")
+    with prune(model, method) as trace:
+        model(**inputs)
+    kept = trace.cuts[0].kept
+    assert 1 <= len(kept) < trace.n_visual[0]
+    with prune(model, replace(method, budget=len(kept) / trace.n_visual[0])) as fixed:
+        model(**inputs)
+    assert torch.equal(fixed.cuts[0].kept, kept)
+
+
+def test_the_curve_of_attention_is_what_the_layer_puts_out(
+    captured: tuple[LayerView, dict[str, torch.Tensor]],
+) -> None:
+    view, own = captured
+    order = IWP().rank(view).ranks.argsort()
+    curve = error_curve(view, order, "attention_output")
+    heads = {name: own[name].repeat_interleave(2, dim=0) for name in ("cached_k", "v")}
+    q = view.rotate(own["q"], view.prompt)
+    outputs = []
+    for m in (view.n, 10):
+        seen = torch.ones(q.shape[1], q.shape[1]).tril().bool()
+        seen[:, view.visual[order[m:]]] = False
+        seen |= torch.eye(q.shape[1]).bool()  # rows that are not looked at
+        out = scaled_dot_product_attention(q, heads["cached_k"], heads["v"], attn_mask=seen)
+        outputs.append(out[:, view.text].transpose(0, 1).flatten(1))
+    truth = ((outputs[1] - outputs[0]).norm(dim=1) / outputs[0].norm(dim=1)).mean()
+    torch.testing.assert_close(curve[10], truth, rtol=1e-4, atol=1e-6)
+    assert len(curve) == view.n + 1
 
 
 def test_iwp_projects_no_more_rows_than_it_needs(

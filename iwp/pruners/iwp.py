@@ -76,7 +76,7 @@ class IWP(Pruner):
     normalizer: str = "eta"
     bandwidth: str = "sqrt_d"
     separators: str = "prunable"
-    tolerance: float = 0.2
+    tolerance: float = 0.7
     measure: str = "dual_weight"
 
     def __post_init__(self) -> None:
