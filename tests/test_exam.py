@@ -81,6 +81,17 @@ def test_the_embedded_model_can_read_and_pruning_blindly_hurts(demo: VLM) -> Non
     assert tally.accuracy("full", ("color",)) >= 0.85
 
 
+def test_shared_layers_give_the_same_answers(demo: VLM) -> None:
+    torch.set_num_threads(1)
+    columns = exam.settings(demo, ["full", "iwp", "oracle"], [0.111, 0.05], [2, 4], {})
+    alone, shared = (
+        exam.run(demo, exam.items(6, 3, ("read", "where")), columns, shared=how)
+        for how in (False, True)
+    )
+    assert alone.rows() == shared.rows()
+    assert alone.kept == shared.kept
+
+
 def test_the_command_prints_a_table_and_writes_its_rows(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -26,8 +26,8 @@ from iwp.adapters.base import VLM
 from iwp.errors import InputError
 from iwp.generate import kernel_exponents
 from iwp.pruners import PRUNERS, Pruner
-from iwp.pruning import prune
 from iwp.scenes.evidence import Oracle, evidence_tokens
+from iwp.scenes.examinee import Shared, answer
 from iwp.scenes.questions import Question, ask
 from iwp.scenes.scene import Scene, make_scene, random_size
 from iwp.scenes.vocabulary import COARSE, FINE
@@ -35,7 +35,6 @@ from iwp.types import Media
 
 HELD_OUT = 20260401  # first word of the exam's seeds; training never draws from them
 LARGEST = (392, 392)
-MAX_NEW_TOKENS = 6
 
 
 @dataclass(frozen=True)
@@ -140,36 +139,30 @@ class Tally:
         return "\n".join(lines)
 
 
-@torch.no_grad()
-def answer(
-    vlm: VLM, embeds: torch.Tensor, visual: torch.Tensor, pruner: Pruner | None
-) -> tuple[str, torch.Tensor | None]:
-    """The greedy answer of stock `generate()` and the visual tokens that were kept."""
-    call: dict[str, Any] = {
-        "inputs_embeds": embeds,
-        "attention_mask": torch.ones(embeds.shape[:2], dtype=torch.long, device=embeds.device),
-    }
-    call |= {"max_new_tokens": MAX_NEW_TOKENS, "do_sample": False}
-    if pruner is None:
-        return vlm.adapter.decode_text(vlm.model.generate(**call)[0].tolist()), None
-    with prune(vlm.model, pruner, visual=visual) as trace:
-        ids = vlm.model.generate(**call)[0].tolist()
-    return vlm.adapter.decode_text(ids), trace.cuts[-1].kept if trace.cuts else None
-
-
 def exponents(vlm: VLM, exam: Iterator[Item], pictures: int = 20) -> list[float]:
     """Median kernel exponent of every decoder layer, over the first pictures of the exam."""
     found = []
     for item in islice(exam, pictures):
         media = Media((Image.fromarray(item.scene.pixels),))
         prepared = vlm.adapter.prepare(media, item.questions[0].text)
-        embeds = vlm.adapter.embed(prepared, vlm.adapter.encode(prepared))
-        found.append(kernel_exponents(vlm.model, embeds, prepared.visual.to(embeds.device)))
+        inputs = vlm.adapter.inputs(prepared, vlm.adapter.encode(prepared))
+        found.append(kernel_exponents(vlm.model, **inputs))
     return [float(x) for x in np.median(found, axis=0)]
 
 
-def run(vlm: VLM, exam: Iterator[Item], columns: list[Setting], report: Any = None) -> Tally:
-    """Put every question to every setting; the vision tower runs once a picture."""
+def run(
+    vlm: VLM,
+    exam: Iterator[Item],
+    columns: list[Setting],
+    report: Any = None,
+    *,
+    shared: bool = False,
+) -> Tally:
+    """Put every question to every setting; the vision tower runs once a picture.
+
+    Answers are stock `generate()`'s. With `shared` they come from our own loop, the layers before
+    each cut once for all settings: the same answers, for tables of many settings.
+    """
     tally = Tally()
     for done, item in enumerate(exam):
         media, features = Media((Image.fromarray(item.scene.pixels),)), None
@@ -177,7 +170,8 @@ def run(vlm: VLM, exam: Iterator[Item], columns: list[Setting], report: Any = No
             prepared = vlm.adapter.prepare(media, question.text)
             if features is None:
                 features = vlm.adapter.encode(prepared)
-            embeds = vlm.adapter.embed(prepared, features)
+            inputs = vlm.adapter.inputs(prepared, features)
+            fork = Shared(vlm, inputs) if shared else None
             boxes = [item.scene.things[i].box for i in question.evidence]
             evidence = evidence_tokens(prepared.layout, boxes)
             tally.share[question.kind].append(len(evidence) / prepared.layout.n)
@@ -185,7 +179,7 @@ def run(vlm: VLM, exam: Iterator[Item], columns: list[Setting], report: Any = No
                 pruner = column.pruner
                 if isinstance(pruner, Oracle):
                     pruner = replace(pruner, evidence=evidence)
-                said, kept = answer(vlm, embeds, prepared.visual, pruner)
+                said, kept = fork.answer(pruner) if fork else answer(vlm, inputs, pruner)
                 tally.right[column.name][question.kind].append(said == question.answer)
                 n_kept = prepared.layout.n if kept is None else len(kept)
                 tally.kept[column.name].append(n_kept / prepared.layout.n)
@@ -223,6 +217,9 @@ def _parse(argv: list[str]) -> argparse.Namespace:
     )
     parser.add_argument(
         "--exponents", action="store_true", help="only print each layer's median kernel exponent"
+    )
+    parser.add_argument(
+        "--shared", action="store_true", help="our own loop, the layers before each cut run once"
     )
     parser.add_argument("--json", type=Path, help="write the rows to this file")
     return parser.parse_args(argv)
@@ -262,7 +259,13 @@ def main(argv: list[str]) -> int:
     def report(pictures: int) -> None:
         print(f"{pictures} pictures, {time.perf_counter() - begun:.0f} s", flush=True)
 
-    tally = run(vlm, items(args.seed, max(1, args.limit // len(kinds)), kinds), columns, report)
+    tally = run(
+        vlm,
+        items(args.seed, max(1, args.limit // len(kinds)), kinds),
+        columns,
+        report,
+        shared=args.shared,
+    )
     print(tally.table())
     shares = ", ".join(f"{k} {100 * np.mean(v):.1f} %" for k, v in tally.share.items())
     print(f"evidence, share of the visual tokens: {shares}")
