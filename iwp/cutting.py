@@ -56,7 +56,10 @@ class Cutter:
         elif new_prompt:
             raise IWPError("A prompt of embeddings needs prune(..., visual=positions).")
         if self._visual is not None and self._pruner.budget != 1 and self._visual[:, -1].any():
-            raise IWPError("Put text after the picture: a prompt's last token cannot be dropped.")
+            raise IWPError(
+                "Put text after the picture, and read the prompt in one piece: the last token that "
+                "is read cannot be dropped."
+            )
 
     def before_decoder(self, _: nn.Module, args: tuple[Any, ...], call: dict[str, Any]) -> Any:
         """Tell a new prompt from the continuation of a cut one."""
@@ -111,7 +114,7 @@ class Cutter:
             real = step.before.real_rows(step.mask, step.total)
         else:
             after = step.after(rows)
-            real = after.real
+            real = after.real_rows(step.mask, step.total)
             if cache is not None:
                 self._by_cache[cache] = after
             if step.deepstack is not None:

@@ -19,10 +19,10 @@ class CutCache:
     """What was cut out of a cache, in columns of the caller's attention mask.
 
     Attributes:
-        read: columns of the caller's mask up to the end of the last cut prompt.
+        read: columns of the caller's mask up to the last visual token that was asked about.
         removed: rows by which the cache of the later layers is shorter.
         real: (B, read - removed) bool, false at padding; None where there is none.
-        next_position: (..., B or 1, 1) position of the first token after the last cut prompt.
+        next_position: (..., B or 1, 1) position of the first token after that.
     """
 
     read: int = 0

@@ -45,15 +45,24 @@ class Step:
         return self.mask[:, self.past : self.total].to(like.device).bool()
 
     def after(self, rows: Rows) -> CutCache:
-        """What is cut out of the cache when of the new rows only these go on."""
+        """What is cut out of the cache when of the new rows only these go on.
+
+        Text after the last visual token goes on whole in every row and is counted as read later:
+        a cache may be cropped back to it, as assisted decoding does with what it guessed wrong.
+        """
+        changed = (
+            ~rows.stays if self.visual is None else ~rows.stays | self.visual.to(rows.stays.device)
+        )
+        size = int(changed.any(dim=0).nonzero()[-1]) + 1
         width = self.past - self.before.removed
         real = self.before.real_rows(self.mask, self.past)
-        last = self.total - 1 if self._positions is None else self._positions[..., -1:]
+        real = joined(real, rows.real, (width, rows.index.shape[1]))
+        first = self.past + size if self._positions is None else self._positions[..., size, None]
         return CutCache(
-            read=self.total,
+            read=self.past + size,
             removed=self.before.removed + rows.removed,
-            real=joined(real, rows.real, (width, rows.index.shape[1])),
-            next_position=last + 1,
+            real=None if real is None else real[:, : width + size - rows.removed],
+            next_position=first,
         )
 
     def counted(self, call: dict[str, Any]) -> dict[str, Any]:

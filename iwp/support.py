@@ -51,7 +51,8 @@ def check_call(call: Mapping[str, Any]) -> None:
     """Refuse a call of the model whose prompt cannot be shortened.
 
     Raises:
-        IWPError: its cache has a fixed size, or its mask is not one of rows and tokens.
+        IWPError: its cache has a fixed size, its mask is not one of rows and tokens, or it asks
+            for something that a shorter prompt does not have.
     """
     if getattr(call.get("past_key_values"), "is_compileable", False):
         raise IWPError(
@@ -63,6 +64,8 @@ def check_call(call: Mapping[str, Any]) -> None:
         raise IWPError("IWP needs the attention mask of the processor, one number for each token.")
     if mask is not None and mask.shape[1] > 1 and not bool(mask[:, -1].all()):
         raise IWPError('Pad a batch on the left: processor(..., padding_side="left").')
+    if call.get("labels") is not None or isinstance(call.get("logits_to_keep"), Tensor):
+        raise IWPError("Labels and chosen logits count the full prompt: leave them out of prune().")
     if call.get("cu_seq_lens_q") is not None:
         raise IWPError("IWP cannot cut packed sequences: give every prompt its own batch row.")
 
