@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Sequence
-from dataclasses import replace
 from importlib import import_module
 from importlib.util import find_spec
 from typing import Any
@@ -13,6 +12,7 @@ from typing import Any
 # First: on ZeroGPU Spaces it prepares CUDA before torch is imported.
 spaces: Any = import_module("spaces") if find_spec("spaces") else None
 
+from iwp import flags  # noqa: E402
 from iwp.engine import Engine  # noqa: E402
 from iwp.errors import IWPError  # noqa: E402
 from iwp.settings import Settings  # noqa: E402
@@ -49,15 +49,9 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _settings(argv: Sequence[str] | None) -> Settings:
     """The environment's settings, overridden by the command line."""
-    settings = Settings.from_env()
     parser = argparse.ArgumentParser(prog="app.py", description="Serve the IWP web demo.")
-    parser.add_argument("--model", default=settings.model, help="demo, a folder or a Hub id")
-    parser.add_argument("--device", default=settings.device, help="such as cpu or cuda:0")
-    parser.add_argument("--dtype", default=settings.dtype, help="float32, bfloat16 or float16")
-    parser.add_argument(
-        "--attention", default=settings.attention, help="sdpa, eager or flash_attention_2"
-    )
-    return replace(settings, **vars(parser.parse_args(argv)))
+    flags.add(parser)
+    return flags.chosen(parser.parse_args(argv), Settings.from_env())
 
 
 if __name__ == "__main__":

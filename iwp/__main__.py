@@ -5,10 +5,9 @@ from __future__ import annotations
 import argparse
 import json
 import sys
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any, NoReturn
 
-from iwp import report
+from iwp import flags, report
 from iwp.errors import IWPError
 from iwp.settings import Settings
 
@@ -90,8 +89,7 @@ def _parser() -> argparse.ArgumentParser:
     for command in (run, rank):
         command.add_argument("--image", required=True, metavar="FILE")
         command.add_argument("--question", required=True)
-        command.add_argument("--model", help="demo, a local folder or a Hub id")
-        command.add_argument("--device", help="such as cpu or cuda:0")
+        flags.add(command)
         command.add_argument("--method", default="iwp", help="a name from iwp.PRUNERS")
         command.add_argument("--layer", type=int, help="decoder layer to cut before")
         command.add_argument(
@@ -101,8 +99,6 @@ def _parser() -> argparse.ArgumentParser:
             metavar="OPTION=VALUE",
             help="an option of the method, such as bandwidth=median; may be given several times",
         )
-        command.add_argument("--dtype", help="float32, bfloat16 or float16")
-        command.add_argument("--attention", help="sdpa, eager or flash_attention_2")
         command.add_argument("--json", action="store_true", help="print one JSON object")
     commands.add_parser("eval", help="eval scenes: the exam of the embedded model")
     commands.add_parser("bench", help="bench ablation | auto | consistency | similarity")
@@ -156,13 +152,7 @@ def _start(options: argparse.Namespace, budget: Budget) -> tuple[Media, Engine, 
     from iwp.options import parse
     from iwp.question import clean
 
-    settings = Settings.from_env()
-    given = {
-        name: getattr(options, name)
-        for name in ("model", "device", "dtype", "attention")
-        if getattr(options, name)
-    }
-    settings = replace(settings, **given)
+    settings = flags.chosen(options, Settings.from_env())
     media = open_picture(options.image, max_pixels=settings.max_pixels)
     clean(options.question)
     changes = parse(options.set)

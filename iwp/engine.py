@@ -52,13 +52,7 @@ class Engine:
         Raises:
             ModelError: the model cannot be loaded.
         """
-        vlm = load(
-            settings.model,
-            device=settings.device,
-            dtype=settings.dtype,
-            attention=settings.attention,
-        )
-        return cls(vlm, settings)
+        return cls(load(settings.model, **settings.loading), settings)
 
     @property
     def device_name(self) -> str:

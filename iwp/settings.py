@@ -23,6 +23,10 @@ class Settings:
         device: such as "cpu" or "cuda:0"; empty for the best one.
         dtype: "float32", "bfloat16" or "float16"; empty for what suits the device.
         attention: "sdpa", "eager" or "flash_attention_2"; empty for the fastest there is.
+        device_map: "auto" divides a big model over the GPUs, the CPU and the disk; empty keeps it
+            in one piece on `device`.
+        quantization: "4bit" for weights of 4 bits (a GPU and bitsandbytes); empty for none.
+        revision: branch, tag or commit of a Hub model; empty for its newest.
         max_new_tokens: longest answer.
         deadline_s: longest time that one comparison may hold the device.
         max_pixels: largest picture that is accepted.
@@ -34,6 +38,9 @@ class Settings:
     device: str = ""
     dtype: str = ""
     attention: str = ""
+    device_map: str = ""
+    quantization: str = ""
+    revision: str = ""
     max_new_tokens: int = 64
     deadline_s: float = 300.0
     max_pixels: int = 40_000_000
@@ -48,6 +55,12 @@ class Settings:
         if self.dtype not in ("", "float32", "bfloat16", "float16"):
             raise IWPError(f"{_PREFIX}DTYPE must be float32, bfloat16 or float16.")
 
+    @property
+    def loading(self) -> dict[str, str]:
+        """The keyword arguments of `iwp.load` that are set."""
+        names = ("device", "dtype", "attention", "device_map", "quantization", "revision")
+        return {name: getattr(self, name) for name in names if getattr(self, name)}
+
     @classmethod
     def from_env(cls, environ: Mapping[str, str] | None = None) -> Settings:
         """Settings from environment variables; what is unset keeps its default.
@@ -61,6 +74,9 @@ class Settings:
             device=source.get("IWP_DEVICE", cls.device),
             dtype=source.get("IWP_DTYPE", cls.dtype),
             attention=source.get("IWP_ATTENTION", cls.attention),
+            device_map=source.get("IWP_DEVICE_MAP", cls.device_map),
+            quantization=source.get("IWP_QUANTIZATION", cls.quantization),
+            revision=source.get("IWP_REVISION", cls.revision),
             max_new_tokens=_whole(source, "IWP_MAX_NEW_TOKENS", cls.max_new_tokens),
             deadline_s=_number(source, "IWP_DEADLINE_S", cls.deadline_s),
             max_pixels=_whole(source, "IWP_MAX_PIXELS", cls.max_pixels),

@@ -48,6 +48,7 @@ ORDER = [
         "calls",
         "report",
         "options",
+        "flags",
         "scenes",
         "bench",
         "ui",

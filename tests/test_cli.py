@@ -203,6 +203,8 @@ def test_an_unknown_model_without_network(
         (["--budget", "auto", "--method", "random"], "Only IWP"),
         (["--dtype", "int3"], "float32"),
         (["--attention", "magic"], "sdpa"),
+        (["--device", "", "--device-map", "nowhere"], "auto"),
+        (["--quantization", "3bit"], "4bit"),
     ],
 )
 def test_options_that_cannot_be_used(

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import argparse
+
 import pytest
 
+from iwp import flags
 from iwp.errors import IWPError
 from iwp.settings import Settings
 
@@ -22,6 +25,10 @@ def test_every_field_can_be_set() -> None:
         "IWP_MODEL": "some/model",
         "IWP_DEVICE": "cuda:1",
         "IWP_DTYPE": "bfloat16",
+        "IWP_ATTENTION": "eager",
+        "IWP_DEVICE_MAP": "auto",
+        "IWP_QUANTIZATION": "4bit",
+        "IWP_REVISION": "v2",
         "IWP_MAX_NEW_TOKENS": "7",
         "IWP_DEADLINE_S": "1.5",
         "IWP_MAX_PIXELS": "1000",
@@ -31,6 +38,10 @@ def test_every_field_can_be_set() -> None:
         model="some/model",
         device="cuda:1",
         dtype="bfloat16",
+        attention="eager",
+        device_map="auto",
+        quantization="4bit",
+        revision="v2",
         max_new_tokens=7,
         deadline_s=1.5,
         max_pixels=1000,
@@ -54,3 +65,15 @@ def test_every_field_can_be_set() -> None:
 def test_a_value_that_cannot_be_used_is_named(name: str, value: str) -> None:
     with pytest.raises(IWPError, match=name):
         Settings.from_env({name: value})
+
+
+def test_an_option_wins_over_the_environment_and_over_what_it_excludes() -> None:
+    parser = argparse.ArgumentParser()
+    flags.add(parser)
+    divided = Settings(device_map="auto", dtype="float16")
+    found = flags.chosen(parser.parse_args(["--device", "cpu"]), divided)
+    assert found.loading == {"device": "cpu", "dtype": "float16"}
+    whole = Settings(device="cuda:0")
+    found = flags.chosen(parser.parse_args(["--device-map", "auto"]), whole)
+    assert found.loading == {"device_map": "auto"}
+    assert flags.chosen(parser.parse_args([]), whole) == whole

@@ -106,7 +106,7 @@ def _main_device(device_map: Mapping[str, Any]) -> torch.device:
 
 
 def _dtype(dtype: str | None, device: torch.device) -> torch.dtype:
-    if dtype is None:
+    if not dtype:
         if device.type != "cuda":
             return torch.float32
         return torch.bfloat16 if torch.cuda.is_bf16_supported() else torch.float16
@@ -116,7 +116,7 @@ def _dtype(dtype: str | None, device: torch.device) -> torch.dtype:
 
 
 def _attention(attention: str | None, device: torch.device, dtype: torch.dtype) -> str:
-    if attention is None:
+    if not attention:
         fits = device.type == "cuda" and dtype != torch.float32
         # compute capability 8 (Ampere) is the oldest that FlashAttention 2 runs on
         if fits and is_flash_attn_2_available():
