@@ -140,7 +140,7 @@ class Cutter:
     ) -> Rows | None:
         """The rows that go on, or None where all do."""
         hidden = args[0]
-        visual, stays = visual.to(hidden.device), step.new_rows(hidden)
+        stays = step.new_rows(visual)
         kept: list[Cut] = []
         for row, shown in enumerate(visual):
             numbers = shown.nonzero().flatten()

@@ -39,9 +39,9 @@ class Step:
         self._positions: Tensor | None = call.get("position_ids")
 
     def new_rows(self, like: Tensor) -> Tensor:
-        """(B, S) bool, false where a new row is padding, on the device of `like` (B, S, D)."""
+        """(B, S) bool, false where a new row is padding, on the device of `like` (B, S)."""
         if self.mask is None:
-            return torch.ones(like.shape[:2], dtype=torch.bool, device=like.device)
+            return torch.ones_like(like, dtype=torch.bool)
         return self.mask[:, self.past : self.total].to(like.device).bool()
 
     def after(self, rows: Rows) -> CutCache:
