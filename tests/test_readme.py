@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import re
+import shutil
 from pathlib import Path
 
 import pytest
@@ -54,6 +55,24 @@ def test_python_examples_use_names_that_exist(code: str) -> None:
         if isinstance(node, ast.Attribute) and ast.unparse(node.value) == "iwp"
     }
     assert used <= set(iwp.__all__)
+
+
+@pytest.mark.slow
+def test_use_it_in_your_own_code_runs_as_printed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    section = README.split("## Use it in your own code\n")[1].split("\n### ")[0]
+    snippets = re.findall(r"```python\n(.*?)```", section, flags=re.DOTALL)
+    assert len(snippets) >= 4
+    shutil.copy(ROOT / "assets" / "examples" / "scene-3.png", tmp_path / "picture.png")
+    (tmp_path / "assets").symlink_to(ROOT / "assets")
+    monkeypatch.chdir(tmp_path)
+    names: dict[str, object] = {}
+    for snippet in snippets:  # each goes on from the one before
+        exec(compile(snippet, "README.md", "exec"), names)
+    printed = capsys.readouterr().out.splitlines()
+    assert printed[0] == "yellow"  # the star of that picture
+    assert "Fidelity(" in "".join(printed)
 
 
 @pytest.mark.parametrize("target", re.findall(r"\]\(((?!http)[^)]+)\)", README))
