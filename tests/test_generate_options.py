@@ -21,11 +21,11 @@ from iwp.pruning import prune
 from tests import tiny
 from tests.families import FAMILIES
 from tests.hiding import NEAR, agree, dropped_columns, hiding, visual_columns
-from tests.prompts import SMALL, TALL, WIDE, batch, model, written
+from tests.prompts import TALL, WIDE, batch, model, written
 
 FAMILY = FAMILIES["llava_onevision"]
 ONE = ((WIDE, "What is it?"),)
-TWO = ((WIDE, "What is it?"), (TALL, SMALL, "How do these differ?"))
+TWO = ((WIDE, "What is it?"), (TALL, "How tall is this one?"))
 OPTIONS: dict[str, dict[str, Any]] = {
     "sampling": {"do_sample": True, "temperature": 1.5, "top_p": 0.9},
     "beams": {"num_beams": 3},
@@ -174,9 +174,9 @@ def longer(out: Any, inputs: dict[str, Any], words: str) -> dict[str, Any]:
 
 @pytest.mark.parametrize("prompts", [ONE, TWO], ids=["one", "batch"])
 @pytest.mark.parametrize("attention", ["sdpa", "eager"])
-@pytest.mark.parametrize("layer", [1, 3])
-def test_a_second_question(prompts: Any, attention: str, layer: int) -> None:
-    network, inputs = model("llava_onevision", attention), batch(FAMILY, *prompts)
+@pytest.mark.parametrize("family", ["llava_onevision", "qwen2_5_vl"])
+def test_a_second_question(prompts: Any, attention: str, family: str) -> None:
+    network, inputs, layer = model(family, attention), batch(FAMILIES[family], *prompts), 2
 
     def both_turns() -> Any:
         cache = DynamicCache(config=network.config)
