@@ -67,8 +67,8 @@ class Cutter:
         cache: Any = call.get("past_key_values")
         mask = call.get("attention_mask")
         batch, new = call["inputs_embeds"].shape[:2]
-        before = _UNCUT if cache is None else self._by_cache.get(cache, _UNCUT)
         past = 0 if cache is None else int(cache.get_seq_length())
+        before = self._by_cache.get(cache, _UNCUT) if past else _UNCUT
         visual, self._visual = self._visual, None
         if visual is not None or past == 0:
             counts = [0] * batch if visual is None else visual.sum(dim=1).tolist()

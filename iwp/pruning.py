@@ -28,7 +28,8 @@ def prune(model: Any, pruner: Pruner, *, visual: Tensor | None = None) -> Iterat
     Before decoder layer `pruner.layer` the rows of the dropped tokens leave the sequence. Kept
     tokens keep their positions, and decoding goes on at the positions of the full prompt.
     `generate()` and plain calls both work: batches padded on the left, several pictures, sampling,
-    beams, several turns with one cache. What continues a prompt has to be in the same block.
+    beams, several turns with one cache. What continues a prompt has to be in the same block. A
+    plain call returns logits for the rows that go on, prompts that lost more filled up on the left.
     Threads that prune the same model wait for each other. Afterwards the model is as it was, also
     after an error.
 

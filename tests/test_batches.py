@@ -77,6 +77,33 @@ def test_padding_on_the_right_is_refused() -> None:
         network(**inputs)
 
 
+def test_a_batch_of_embeddings_is_told_its_visual_tokens() -> None:
+    network, inputs = model("llava_onevision"), batch(FAMILIES["llava_onevision"], *MIXED)
+    embeds: list[torch.Tensor] = []
+
+    def note(_: Any, __: Any, call: dict[str, Any]) -> None:
+        embeds.append(call["inputs_embeds"])
+
+    handle = network.get_decoder().register_forward_pre_hook(note, with_kwargs=True)
+    pruner = IWP(budget=0.3, layer=2)
+    with prune(network, pruner) as trace:
+        wanted = network(**inputs).logits
+    handle.remove()
+    told = inputs["input_ids"] == network.config.image_token_id
+    given = {"inputs_embeds": embeds[0], "attention_mask": inputs["attention_mask"]}
+    with prune(network, pruner, visual=told) as again:
+        logits = network(**given).logits
+    assert torch.equal(logits, wanted)
+    assert again.n_visual == trace.n_visual
+    with prune(network, pruner):
+        by_ids = network.generate(**inputs, max_new_tokens=3, do_sample=False)
+    with prune(network, pruner, visual=told):
+        tokens = network.generate(**given, max_new_tokens=3, do_sample=False)
+    assert torch.equal(tokens, by_ids[:, -3:])
+    with pytest.raises(IWPError, match="by a mask"), prune(network, pruner, visual=torch.arange(5)):
+        network(**given)
+
+
 # --- the fast kernel -----------------------------------------------------------------------
 
 

@@ -39,6 +39,7 @@ def spread(family: str, folder: Path) -> Any:
     return dispatch_model(network, places, main_device="cpu", offload_dir=str(folder))
 
 
+@pytest.mark.filterwarnings("ignore:The following device_map keys")  # a bare parameter
 @pytest.mark.parametrize("layer", [0, 2, 4])
 @pytest.mark.parametrize("family", ["llava_onevision", "qwen3_vl"])
 def test_offloaded_layers(family: str, layer: int, tmp_path: Path) -> None:

@@ -9,6 +9,7 @@ import torch
 from PIL import Image
 
 from iwp import dual, fidelity, generate
+from iwp.adapters.llava_onevision import LlavaOnevision
 from iwp.budget import keep_count
 from iwp.errors import IWPError
 from iwp.measure import kv_bytes
@@ -207,6 +208,25 @@ def test_kernel_exponents_say_where_keys_lie_far_apart(
     exponents = generate.kernel_exponents(model, embeds, visual)
     assert len(exponents) == tiny.LAYERS
     assert all(exponent > 0 for exponent in exponents)
+
+
+def test_looking_shows_every_layer(model: Any, prompt: dict[str, torch.Tensor]) -> None:
+    embeds, visual = embedded(model, prompt)
+    views: list[tuple[int, Any]] = []
+    generate.look(model, embeds, visual, note=lambda *seen: views.append(seen))
+    assert [number for number, _ in views] == list(range(tiny.LAYERS))
+    assert torch.equal(views[0][1].hidden, embeds[0])
+    # A picture of 70 x 50 pixels: a base grid, then tiles whose rows each end with a newline.
+    layout = LlavaOnevision(model, tiny.processor()).layout(70, 50)
+    ends = [
+        grid.offset + row * grid.stride + grid.cols
+        for grid in layout.grids
+        if grid.newline
+        for row in range(grid.rows)
+    ]
+    assert ends
+    assert all(view.separators.tolist() == ends for _, view in views)
+    assert not any(module._forward_pre_hooks for module in model.modules())
 
 
 def test_bfloat16_ranks_in_float32(prompt: dict[str, torch.Tensor]) -> None:

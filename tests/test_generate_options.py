@@ -254,6 +254,19 @@ def test_after_a_cut_before_layer_0_new_tokens_go_alone() -> None:
         both_turns(alone=False)
 
 
+def test_an_emptied_cache_starts_anew() -> None:
+    network, inputs = model("llava_onevision"), batch(FAMILY, *ONE)
+    cache = DynamicCache(config=network.config)
+    with prune(network, IWP(budget=0.2, layer=2)) as trace:
+        first = told(network, inputs, cache)
+        cache.crop(-cache.get_seq_length())
+        for layer in cache.layers:  # the later ones are shorter
+            layer.keys, layer.values = layer.keys[:, :, :0], layer.values[:, :, :0]
+        again = told(network, inputs, cache)
+    assert len(trace.cuts) == 2
+    assert torch.equal(first.sequences, again.sequences)
+
+
 def test_a_cache_that_someone_changed_is_refused() -> None:
     network, inputs = model("llava_onevision"), batch(FAMILY, *ONE)
     with prune(network, IWP(budget=0.2, layer=2)):

@@ -71,7 +71,7 @@ def check(family: str, kernel: str, pruner: Any) -> None:
 def test_every_layer(checked: Checked, family: str, kernel: str, layer: int) -> None:
     # Methods take turns: a cut does not depend on who asked for it.
     check(family, kernel, METHODS[layer % len(METHODS)](budget=BUDGET, layer=layer))
-    checked(family, f"{kernel}, layers")
+    checked(family, f"{kernel}, generate()")
 
 
 @families
