@@ -38,9 +38,7 @@ ROWS = (
 )
 
 
-def render(
-    baseline: Answer | None, pruned: Answer | None, fidelity: Fidelity | None = None
-) -> str:
+def render(baseline: Answer | None, pruned: Answer | None, fidelity: Fidelity | None = None) -> str:
     """The table as HTML, what pruning lost above it; what is not there yet shows a dash."""
     if baseline is None and pruned is None:
         return ""
