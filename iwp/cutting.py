@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from iwp.deepstack import DeepStack
 from iwp.errors import IWPError
 from iwp.measure import Stopwatch
-from iwp.prompt import Prompt, separators
+from iwp.prompt import Entered, Memory, Prompt, separators
 from iwp.pruners.base import Pruner
 from iwp.rows import Rows
 from iwp.shortened import CutCache, Shortened
@@ -29,7 +29,9 @@ class Cutter:
     def __init__(self, model: Any, decoder: Any, pruner: Pruner, visual: Tensor | None) -> None:
         self.trace = Trace()
         self._model = model
+        self.memory = Memory()  # of the layer before the cut, for a method that looks back
         self._kernel = kernel_of(decoder)
+        self._final_norm = decoder.norm
         self._pruner = pruner
         ids = (getattr(model.config, f"{kind}_token_id", None) for kind in ("image", "video"))
         self._placeholders = [number for number in ids if number is not None]
@@ -104,9 +106,11 @@ class Cutter:
     def at_cut(self, layer: nn.Module, args: tuple[Any, ...], call: dict[str, Any]) -> Any:
         """Drop rows of a new prompt, and shorten what the first layer after the cut is given."""
         step, self._step = self._step, None
+        previous = self.memory.take()
         if step is None:
             return None
-        rows = None if step.visual is None else self._chosen(step, step.visual, layer, args, call)
+        now = Entered(layer, args, call)
+        rows = None if step.visual is None else self._chosen(step, step.visual, now, previous)
         cache = call.get("past_key_values")
         if rows is None:
             if not step.before.removed:
@@ -131,15 +135,10 @@ class Cutter:
     # --- the choice ---------------------------------------------------------------------
 
     def _chosen(
-        self,
-        step: Step,
-        visual: Tensor,
-        layer: nn.Module,
-        args: tuple[Any, ...],
-        call: dict[str, Any],
+        self, step: Step, visual: Tensor, now: Entered, previous: Entered | None
     ) -> Rows | None:
         """The rows that go on, or None where all do."""
-        hidden = args[0]
+        hidden = now.args[0]
         stays = step.new_rows(visual)
         kept: list[Cut] = []
         for row, shown in enumerate(visual):
@@ -149,9 +148,12 @@ class Cutter:
             elif numbers.shape[0] == 0:
                 cut = Cut(self._pruner.layer, numbers.cpu())
             else:
-                prompt = Prompt.of(hidden.shape[1], numbers, stays[row][None], step.separators[row])
+                ends = step.separators[row]
+                prompt = Prompt.of(
+                    hidden.shape[1], numbers, stays[row][None], ends, self._final_norm
+                )
                 watch = Stopwatch(hidden.device)
-                chosen, scores = self._pruner.choose(prompt.view(layer, args, call, row))
+                chosen, scores = self._pruner.choose(prompt.view(*now, row, previous))
                 scores = None if scores is None else scores.cpu()
                 cut = Cut(self._pruner.layer, chosen.cpu(), scores, watch.seconds())
             kept.append(cut)

@@ -113,7 +113,9 @@ class Engine:
         Raises:
             InputError: the question cannot be used.
         """
-        pruner = self._method(method, 1.0)
+        # Every budget of a nested method has one ranking; the others rank at a budget of their own.
+        budget = 1.0 if method is None or method.nested else method.budget
+        pruner = self._method(method, budget)
         limit = self.settings.max_new_tokens
         run = self._start(partial(self._rank, media, clean(question), pruner, limit))
         ranked = [event for event in run if isinstance(event, Ranked)]
@@ -161,6 +163,14 @@ class Engine:
         yield Ranked(session, prepared.layout, ranking)
         return session
 
+    def _ranked_again(self, session: Session, pruner: Pruner, brake: Brake) -> Session:
+        """The session at another budget of a method whose selections are not nested."""
+        inputs = self.vlm.adapter.inputs(session.prepared, session.features.to(self.vlm.device))
+        ranking = generate.rank(
+            self.vlm.model, **inputs, pruner=pruner, check=brake.check, errors=True
+        )
+        return replace(session, ranking=ranking, method=pruner)
+
     def _compare(
         self, media: Media, question: str, pruner: Pruner, limit: int, brake: Brake
     ) -> Iterator[Event]:
@@ -178,6 +188,8 @@ class Engine:
                 return
             session = replace(session, baseline=baseline, first_logits=whole.first_logits)
             yield SideDone("baseline", baseline, session)
+        if not pruner.nested and pruner != session.method:
+            session = self._ranked_again(session, pruner, brake)
         yield Stage("pruned")
         cut = yield from answer(self.vlm, session, "pruned", pruner, brake)
         pruned, ranking, n = cut.answer, session.ranking, session.prepared.layout.n
@@ -232,7 +244,7 @@ def choose_method(
         if option not in known - {"budget"}:
             listed = ", ".join(sorted(known - {"budget"}))
             raise InputError(f"{kind.__name__} has no option {option!r}: it has {listed}.")
-    recommended = {key: value for key, value in vlm.pruner.items() if key in known}
+    recommended = kind.suited(len(vlm.adapter.decoder_layers), vlm.pruner)
     try:
         return kind(**{**recommended, **wanted, "budget": budget})
     except TypeError:  # a text where a number belongs

@@ -17,7 +17,7 @@ from transformers import DynamicCache
 
 from iwp import dual
 from iwp.errors import IWPError
-from iwp.prompt import Prompt, separators
+from iwp.prompt import Memory, Prompt, separators
 from iwp.pruners.base import LayerView, Pruner
 from iwp.pruners.errors import error_curve
 from iwp.pruning import prune
@@ -123,7 +123,7 @@ def rank(
 
     Arguments as for `prefill`; `errors` measures, for every budget, what the cut loses, and the
     layer's kernel exponent. The ranking's tensors are on the CPU. A cut at any budget b of the
-    same method keeps exactly the tokens with `rank < keep_count(n, b)`.
+    same `nested` method keeps exactly the tokens with `rank < keep_count(n, b)`.
 
     Raises:
         IWPError: the model or the prompt cannot be cut, or it has no layer `pruner.layer`.
@@ -131,17 +131,19 @@ def rank(
     layers = decoder_of(model).layers
     if pruner.layer >= len(layers):
         raise IWPError(f"The model has {len(layers)} layers: none to rank at {pruner.layer}.")
-    prompt = prompt_of(model, embeds, visual)
+    prompt, memory = prompt_of(model, embeds, visual), Memory()
 
     def stop(layer: nn.Module, args: tuple[Any, ...], call: dict[str, Any]) -> None:
-        view = prompt.view(layer, args, call)
+        view = prompt.view(layer, args, call, previous=memory.take())
         ranking = pruner.rank(view)
         raise _Ranked(_measured(view, ranking) if errors else ranking)
 
     cache = DynamicCache(config=model.config)
-    with extended(model, extra), checked(model, check), before([layers[pruner.layer]], stop):
+    seen = [layers[pruner.layer - 1]] if pruner.looks_back else []
+    with extended(model, extra), checked(model, check), before(seen, memory):
         try:
-            read(model, cache, inputs_embeds=embeds, position_ids=counted(embeds, positions))
+            with before([layers[pruner.layer]], stop):
+                read(model, cache, inputs_embeds=embeds, position_ids=counted(embeds, positions))
         except _Ranked as reached:
             found = reached.ranking
     weight, output = (
@@ -179,13 +181,14 @@ def look(
 ) -> None:
     """Read a prompt without a cut, and call `note(layer, view)` before every decoder layer.
 
-    Other arguments as for `prefill`.
+    Other arguments as for `prefill`. The views have their `previous` one, too.
     """
-    prompt = prompt_of(model, embeds, visual)
+    prompt, memory = prompt_of(model, embeds, visual), Memory()
     numbers = {layer: number for number, layer in enumerate(decoder_of(model).layers)}
 
     def hook(layer: nn.Module, args: tuple[Any, ...], call: dict[str, Any]) -> None:
-        note(numbers[layer], prompt.view(layer, args, call))
+        note(numbers[layer], prompt.view(layer, args, call, previous=memory.take()))
+        memory(layer, args, call)
 
     with extended(model, extra), before(numbers, hook):
         cache = DynamicCache(config=model.config)
@@ -226,7 +229,7 @@ def prompt_of(model: Any, embeds: Tensor, visual: Tensor) -> Prompt:
     """The rows of a prompt of embeddings (1, S, D) with visual tokens at `visual` (n,)."""
     visual = visual.to(embeds.device)
     ends = separators(model, embeds[0], visual)
-    return Prompt.of(embeds.shape[1], visual, separators=ends)
+    return Prompt.of(embeds.shape[1], visual, separators=ends, final_norm=decoder_of(model).norm)
 
 
 def counted(embeds: Tensor, positions: Tensor | None) -> Tensor:

@@ -3,12 +3,36 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
 
 from iwp.pruners.base import LayerView
+
+
+class Entered(NamedTuple):
+    """A call of a decoder layer, as a forward pre-hook sees it."""
+
+    layer: nn.Module
+    args: tuple[Any, ...]
+    call: dict[str, Any]
+
+
+class Memory:
+    """A forward pre-hook that remembers the last call of its layer until it is asked for it."""
+
+    def __init__(self) -> None:
+        self._last: Entered | None = None
+
+    def __call__(self, layer: nn.Module, args: tuple[Any, ...], call: dict[str, Any]) -> None:
+        """Remember a call."""
+        self._last = Entered(layer, args, call)
+
+    def take(self) -> Entered | None:
+        """The last call, which is forgotten: its tensors are large."""
+        last, self._last = self._last, None
+        return last
 
 
 @dataclass(frozen=True)
@@ -23,6 +47,8 @@ class Prompt:
         ends_with_text: whether text follows the last visual token.
         separators: (s,) numbers, among the visual tokens, of those that only end a row of a
             picture; None where the model has no such tokens.
+        final_norm: the norm after the decoder's last layer.
+        n_uncut: visual tokens before the first cut; None where nothing has been cut yet.
     """
 
     length: int
@@ -31,6 +57,8 @@ class Prompt:
     text: Tensor
     ends_with_text: bool
     separators: Tensor | None = None
+    final_norm: nn.Module | None = None
+    n_uncut: int | None = None
 
     @classmethod
     def of(
@@ -39,6 +67,8 @@ class Prompt:
         visual: Tensor,
         mask: Tensor | None = None,
         separators: Tensor | None = None,
+        final_norm: nn.Module | None = None,
+        n_uncut: int | None = None,
     ) -> Prompt:
         """Sort the rows of a prompt with visual tokens at `visual` (n >= 1).
 
@@ -50,14 +80,21 @@ class Prompt:
         words = rows[~torch.isin(rows, visual)]
         after = words[words > visual[-1]]
         found = after.shape[0] > 0
-        return cls(length, rows, visual, after if found else words, found, separators)
+        text = after if found else words
+        return cls(length, rows, visual, text, found, separators, final_norm, n_uncut)
 
     def view(
-        self, layer: nn.Module, args: tuple[Any, ...], call: dict[str, Any], row: int = 0
+        self,
+        layer: nn.Module,
+        args: tuple[Any, ...],
+        call: dict[str, Any],
+        row: int = 0,
+        previous: Entered | None = None,
     ) -> LayerView:
         """What a decoder layer is about to see of this prompt, from the arguments of its call.
 
-        `row` is the prompt's row in the batch. The view lies on the layer's own device.
+        `row` is the prompt's row in the batch, `previous` the call of the layer before. The view
+        lies on the layer's own device.
         """
         batch = args[0] if args else call["hidden_states"]
         device = _device(layer, batch)
@@ -75,6 +112,9 @@ class Prompt:
             self.text.to(device),
             self.rows.to(device),
             None if self.separators is None else self.separators.to(device),
+            None if previous is None else self.view(*previous, row),
+            self.final_norm,
+            self.n_uncut,
         )
 
 

@@ -55,6 +55,8 @@ def prune(model: Any, pruner: Pruner, *, visual: Tensor | None = None) -> Iterat
         cutter = Cutter(model, decoder, pruner, visual)
         hooks: list[tuple[nn.Module, Callable[..., Any]]]
         hooks = [(model, cutter.before_model), (decoder, cutter.before_decoder)]
+        if pruner.looks_back:
+            hooks += [(decoder.layers[pruner.layer - 1], cutter.memory)]
         hooks += [(layer, cutter.at_cut) for layer in decoder.layers[pruner.layer :][:1]]
         hooks += [(layer, cutter.after_cut) for layer in decoder.layers[pruner.layer + 1 :]]
         for module, hook in hooks:

@@ -11,6 +11,7 @@ from transformers import DynamicCache
 
 from iwp.errors import IWPError
 from iwp.generate import Prefill, counted, next_position, prompt_of
+from iwp.prompt import Memory
 from iwp.pruners.base import Pruner
 from iwp.reading import before, extended, read
 from iwp.rows import Rows
@@ -51,11 +52,14 @@ class Trunk:
         self._prompt = prompt_of(model, embeds, visual)
         self._positions = counted(embeds, positions)
         self._cache = DynamicCache(config=model.config)
-        with extended(model, extra), before([decoder.layers[layer]], _stop):
+        memory = Memory()
+        with extended(model, extra), before(decoder.layers[:layer][-1:], memory):
             try:
-                read(model, self._cache, inputs_embeds=embeds, position_ids=self._positions)
+                with before([decoder.layers[layer]], _stop):
+                    read(model, self._cache, inputs_embeds=embeds, position_ids=self._positions)
             except _Reached as reached:
                 self._args, self._call = reached.args_of_layer, reached.call
+        self._previous = memory.take()
 
     @torch.no_grad()
     def prefill(self, pruner: Pruner | None = None) -> Prefill:
@@ -85,7 +89,8 @@ class Trunk:
     def _cut(self, pruner: Pruner, trace: Trace) -> Rows | None:
         prompt = self._prompt
         layer = self._decoder.layers[self._layer]
-        kept, scores = pruner.choose(prompt.view(layer, self._args, self._call))
+        view = prompt.view(layer, self._args, self._call, previous=self._previous)
+        kept, scores = pruner.choose(view)
         trace.cuts.append(Cut(self._layer, kept.cpu(), None if scores is None else scores.cpu()))
         stays = torch.ones(1, prompt.length, dtype=torch.bool, device=prompt.visual.device)
         stays[0, prompt.visual] = False

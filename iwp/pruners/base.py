@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -14,6 +14,8 @@ from iwp.errors import InputError
 from iwp.types import Ranking
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from torch import Tensor, nn
 
 
@@ -35,6 +37,10 @@ class LayerView:
         prompt: (p,) int64 rows of all tokens, padding left out.
         separators: (s,) int64 ascending numbers, among the visual tokens, of those that only end
             a row of a picture; None where nobody said which.
+        previous: the same prompt as it entered the layer before, for methods with `looks_back`;
+            None before layer 0 and for all others.
+        final_norm: the norm after the decoder's last layer; None where nobody said which.
+        n_uncut: visual tokens before the first cut of the prompt; None where that is this one.
     """
 
     layer: nn.Module
@@ -45,6 +51,9 @@ class LayerView:
     text: Tensor
     prompt: Tensor
     separators: Tensor | None = None
+    previous: LayerView | None = None
+    final_norm: nn.Module | None = None
+    n_uncut: int | None = None
 
     @property
     def n(self) -> int:
@@ -55,6 +64,13 @@ class LayerView:
     def visual_in_prompt(self) -> Tensor:
         """(n,) int64 numbers of the visual tokens among the `prompt` rows."""
         return torch.searchsorted(self.prompt, self.visual)
+
+    @property
+    def before(self) -> LayerView:
+        """The view of the layer before, for methods with `looks_back`."""
+        if self.previous is None:
+            raise ValueError("nobody looked at the layer before")
+        return self.previous
 
     def queries(self, rows: Tensor) -> Tensor:
         """(H, len(rows), d) queries before rotary."""
@@ -88,6 +104,13 @@ class LayerView:
         turned = turned * cos + torch.cat((-second, first), dim=-1) * sin
         return torch.cat((turned, plain), dim=-1)
 
+    def finally_normed(self, rows: Tensor) -> Tensor:
+        """(len(rows), D) float32 rows of the input through the decoder's final norm."""
+        if self.final_norm is None:
+            raise ValueError("nobody said which norm is the final one")
+        normed: Tensor = self.final_norm(self.hidden[rows].float())
+        return normed.float().to(self.hidden.device)
+
     @cached_property
     def _normed(self) -> Tensor:
         normed: Tensor = self.layer.input_layernorm(self.hidden)  # type: ignore[operator]
@@ -108,6 +131,14 @@ class LayerView:
 class Pruner(ABC):
     """A method that says which visual tokens of a prompt to keep. Immutable and stateless.
 
+    Class variables: `name` in the registry; `paper`, its arXiv number, where there is one;
+    `finds_budget`, whether budget "auto" is allowed; `own_layer`, whether it was published for the
+    layer that is its default, so that a layer recommended for IWP is not for it; `looks_back`,
+    whether it needs `LayerView.previous`, and a cut before layer 1 or later; `nested`, whether a
+    budget keeps exactly the tokens that `rank` places first. Where it does not, `select` is the
+    authority and may keep another number than it is told, and the tokens that it keeps at the
+    method's own budget rank first.
+
     Attributes:
         budget: the fraction of visual tokens to keep, 0 < budget <= 1; "auto" where the method
             finds it for every prompt.
@@ -116,7 +147,11 @@ class Pruner(ABC):
     """
 
     name: ClassVar[str]
-    finds_budget: ClassVar[bool] = False  # whether budget="auto" is allowed
+    paper: ClassVar[str | None] = None
+    finds_budget: ClassVar[bool] = False
+    own_layer: ClassVar[bool] = False
+    looks_back: ClassVar[bool] = False
+    nested: ClassVar[bool] = True
 
     budget: Budget = 0.222
     layer: int = 4
@@ -126,6 +161,29 @@ class Pruner(ABC):
             check_budget(self.budget)
         if self.layer < 0:
             raise InputError(f"Cut before layer 0 or a later one, not before layer {self.layer}.")
+        if self.looks_back and self.layer == 0:
+            raise InputError(
+                f"{type(self).__name__} looks at the layer before the cut: there is none before "
+                "layer 0, cut before layer 1 or a later one."
+            )
+
+    @classmethod
+    def suited(
+        cls,
+        layers: int,  # noqa: ARG003 - for methods whose place depends on the depth
+        recommended: Mapping[str, Any],
+    ) -> dict[str, Any]:
+        """The settings for a model, where its folder recommends some for IWP.
+
+        Args:
+            layers: how many its decoder has.
+            recommended: IWP's settings.
+
+        Returns:
+            Those that this method has too; the layer only where the method has no own.
+        """
+        known = {field.name for field in fields(cls)} - ({"layer"} if cls.own_layer else set())
+        return {key: value for key, value in recommended.items() if key in known}
 
     @abstractmethod
     def rank(self, view: LayerView) -> Ranking:
@@ -135,8 +193,8 @@ class Pruner(ABC):
         """Choose the visual tokens that the budget keeps.
 
         Returns:
-            (m,) ascending int64 numbers of visual tokens, 0 .. n-1, at least one, and the scores as
-            `select` gives them; no scores where everything is kept.
+            (m,) ascending int64 numbers of visual tokens, 0 .. n-1, and the scores as `select`
+            gives them; no scores where everything is kept.
         """
         keep = keep_count(view.n, check_budget(self.budget))
         if keep == view.n:
@@ -145,6 +203,8 @@ class Pruner(ABC):
 
     def select(self, view: LayerView, keep: int) -> tuple[Tensor, Tensor | None]:
         """Choose `keep` visual tokens: exactly those that `rank` places before rank `keep`.
+
+        A method that is not `nested` chooses by rules of its own.
 
         Returns:
             (keep,) ascending int64 numbers of visual tokens, 0 .. n-1, and the (n,) float32
