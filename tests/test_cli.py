@@ -189,7 +189,7 @@ def test_an_unknown_model_without_network(
 @pytest.mark.parametrize(
     ("extra", "named"),
     [
-        (["--method", "magic"], "iwp, random, uniform"),
+        (["--method", "magic"], "iwp, magnitude, random, uniform, fastv"),
         (["--layer", "99"], "layer"),
         (["--layer", "-1"], "layer"),
         (["--layer", "two"], "two"),

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import threading
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -80,7 +82,7 @@ def test_every_step_equals_hiding_the_dropped_keys(
 def test_same_tokens_as_stock_generate(
     model: Any, prompt: dict[str, torch.Tensor], method: Any, layer: int
 ) -> None:
-    pruner = method(budget=0.3, layer=layer)
+    pruner = method(budget=0.3, layer=max(layer, int(method.looks_back)))
     with prune(model, pruner):
         stock = model.generate(**prompt, max_new_tokens=12, do_sample=False)
     embeds, visual = embedded(model, prompt)
@@ -112,13 +114,17 @@ def test_the_ranking_gives_every_budget(
 ) -> None:
     embeds, visual = embedded(model, prompt)
     n = len(visual)
+    layer = max(layer, int(method.looks_back))
     ranking = generate.rank(model, embeds, visual, method(layer=layer))
     assert sorted(ranking.ranks.tolist()) == list(range(n))
     assert (ranking.scores.shape, ranking.scores.dtype) == ((n,), torch.float32)
     for budget in (1e-6, 0.05, 0.111, 0.222, 0.5, 0.99):
-        state = generate.prefill(model, embeds, visual, pruner=method(budget=budget, layer=layer))
-        expected = (ranking.ranks < keep_count(n, budget)).nonzero().flatten()
-        assert torch.equal(state.trace.cuts[0].kept, expected)
+        pruner = method(budget=budget, layer=layer)
+        kept = generate.prefill(model, embeds, visual, pruner=pruner).trace.cuts[0].kept
+        keep = keep_count(n, budget)
+        if not method.nested:  # then the ranking is that of one budget
+            ranking, keep = generate.rank(model, embeds, visual, pruner), len(kept)
+        assert torch.equal(kept, (ranking.ranks < keep).nonzero().flatten())
     assert not any(module._forward_pre_hooks for module in model.modules())
 
 
@@ -256,3 +262,40 @@ def test_a_ranking_measures_what_each_budget_loses(
         truth = fidelity.dual_weight_error(keys, views[2].visual_values, chosen)
         assert float(found.weight_errors[kept]) == pytest.approx(truth, abs=1e-6)
     assert found.exponent == pytest.approx(dual.median_exponent(keys))
+
+
+def test_threads_do_not_meet_in_one_model() -> None:
+    model = tiny.model()
+    embeds, visual = embedded(model, tiny.inputs())
+    pruner = IWP(budget=0.2, layer=2)
+    expected = generate.prefill(model, embeds, visual, pruner=pruner).logits
+    whole = generate.prefill(model, embeds, visual).logits
+    ranks = generate.rank(model, embeds, visual, pruner).ranks
+    wrong: list[object] = []
+
+    def pruned() -> None:
+        logits = generate.prefill(model, embeds, visual, pruner=pruner).logits
+        wrong.extend(["pruned"] if not torch.allclose(logits, expected, atol=NEAR) else [])
+
+    def baseline() -> None:
+        logits = generate.prefill(model, embeds, visual).logits
+        wrong.extend(["baseline"] if not torch.allclose(logits, whole, atol=NEAR) else [])
+
+    def ranked() -> None:
+        found = generate.rank(model, embeds, visual, pruner).ranks
+        wrong.extend(["ranks"] if not found.equal(ranks) else [])
+
+    def repeatedly(work: Callable[[], None]) -> None:
+        torch.set_num_threads(1)
+        for _ in range(8):
+            try:
+                work()
+            except Exception as error:
+                wrong.append(error)
+
+    threads = [threading.Thread(target=repeatedly, args=(w,)) for w in (pruned, baseline, ranked)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert wrong == []

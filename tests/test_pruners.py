@@ -10,7 +10,7 @@ import torch
 from torch.nn.functional import scaled_dot_product_attention
 
 from iwp import dual, mmr
-from iwp.prompt import Prompt
+from iwp.prompt import Memory, Prompt
 from iwp.pruners import IWP, PRUNERS, LayerView, Random, Uniform
 from iwp.pruners.errors import MEASURES, error_curve
 from iwp.pruners.iwp import CHOICES
@@ -30,10 +30,14 @@ def captured() -> tuple[LayerView, dict[str, torch.Tensor]]:
     visual = (inputs["input_ids"][0] == model.config.image_token_id).nonzero().flatten()
     seen: dict[str, Any] = {}
 
-    def look(module: Any, args: Any, call: Any) -> None:
-        prompt = Prompt.of(inputs["input_ids"].shape[1], visual)
-        seen["view"] = prompt.view(module, args, call)
+    memory = Memory()
 
+    def look(module: Any, args: Any, call: Any) -> None:
+        norm = model.get_decoder().norm
+        prompt = Prompt.of(inputs["input_ids"].shape[1], visual, final_norm=norm)
+        seen["view"] = prompt.view(module, args, call, previous=memory.take())
+
+    model.get_decoder().layers[LAYER - 1].register_forward_pre_hook(memory, with_kwargs=True)
     layer.register_forward_pre_hook(look, with_kwargs=True)
     for name in "qkv":
         getattr(layer.self_attn, f"{name}_proj").register_forward_hook(
@@ -104,10 +108,16 @@ def test_what_is_selected_is_what_ranks_first(
     pruner = method()
     ranking = pruner.rank(view)
     assert torch.equal(pruner.rank(view).ranks, ranking.ranks)
+    assert sorted(ranking.ranks.tolist()) == list(range(view.n))
     for keep in (1, 2, 3, 17, view.n):
-        kept, scores = pruner.select(view, keep)
+        if method.nested:
+            kept, scores = pruner.select(view, keep)
+            assert torch.equal(scores, ranking.scores)
+        else:  # what it keeps at its own budget ranks first
+            pruner = method(budget=keep / view.n)
+            kept, _ = pruner.choose(view)
+            ranking, keep = pruner.rank(view), len(kept)
         assert torch.equal(kept, (ranking.ranks < keep).nonzero().flatten())
-        assert torch.equal(scores, ranking.scores)
 
 
 @pytest.mark.parametrize("measure", MEASURES)

@@ -60,6 +60,10 @@ def left_padded(inputs: dict[str, torch.Tensor], pad: int, by: int) -> dict[str,
 def test_generate_equals_hiding_the_dropped_keys(
     model: Any, prompt: dict[str, torch.Tensor], method: Any, layer: int
 ) -> None:
+    if method.looks_back and layer == 0:
+        with pytest.raises(IWPError, match="none before layer 0"):
+            method(budget=0.2, layer=layer)
+        return
     with prune(model, method(budget=0.2, layer=layer)) as trace:
         tokens, logits = generated(model, prompt)
     rows = visual_rows(model, prompt)
@@ -67,7 +71,8 @@ def test_generate_equals_hiding_the_dropped_keys(
     dropped = torch.tensor([], dtype=torch.long)
     if layer < tiny.LAYERS:
         (cut,) = trace.cuts
-        assert (cut.layer, len(cut.kept)) == (layer, keep_count(len(rows), 0.2))
+        assert cut.layer == layer
+        assert len(cut.kept) == keep_count(len(rows), 0.2) or not method.nested
         assert (cut.kept.diff() > 0).all()
         dropped = rows[~torch.isin(torch.arange(len(rows)), cut.kept)]
     truth = oracles.hidden_logits(model, prompt, tokens[:-1], dropped, layer)

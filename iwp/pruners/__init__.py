@@ -3,10 +3,32 @@
 from __future__ import annotations
 
 from iwp.pruners.base import LayerView, Pruner
+from iwp.pruners.cdpruner import CDPruner
+from iwp.pruners.dart import DART
+from iwp.pruners.divprune import DivPrune
+from iwp.pruners.fastv import FastV
 from iwp.pruners.iwp import IWP
+from iwp.pruners.magnitude import Magnitude
 from iwp.pruners.random import Random
 from iwp.pruners.uniform import Uniform
+from iwp.pruners.vtw import VTW
 
-PRUNERS: dict[str, type[Pruner]] = {method.name: method for method in (IWP, Random, Uniform)}
+PRUNERS: dict[str, type[Pruner]] = {
+    method.name: method
+    for method in (IWP, Magnitude, Random, Uniform, FastV, DivPrune, CDPruner, DART, VTW)
+}
 
-__all__ = ["IWP", "PRUNERS", "LayerView", "Pruner", "Random", "Uniform"]
+__all__ = [
+    "DART",
+    "IWP",
+    "PRUNERS",
+    "VTW",
+    "CDPruner",
+    "DivPrune",
+    "FastV",
+    "LayerView",
+    "Magnitude",
+    "Pruner",
+    "Random",
+    "Uniform",
+]

@@ -94,14 +94,14 @@ class IWP(Pruner):
 
     def rank(self, view: LayerView) -> Ranking:
         """See `Pruner.rank`."""
-        logs = self._log_scores(view)
+        logs = self.log_scores(view)
         return Ranking(ranks=ranks_of(self._order(view, logs, view.n)), scores=logs.exp())
 
     def choose(self, view: LayerView) -> tuple[Tensor, Tensor | None]:
         """See `Pruner.choose`. With budget "auto" the device is waited for once."""
         if self.budget != "auto":
             return super().choose(view)
-        logs = self._log_scores(view)
+        logs = self.log_scores(view)
         order = self._order(view, logs, view.n)
         curve = error_curve(view, order, self.measure)
         keep = fidelity.shortest_prefix(curve, self.tolerance)
@@ -109,14 +109,15 @@ class IWP(Pruner):
 
     def select(self, view: LayerView, keep: int) -> tuple[Tensor, Tensor | None]:
         """See `Pruner.select`. Stops as soon as `keep` tokens are chosen."""
-        logs = self._log_scores(view)
+        logs = self.log_scores(view)
         return self._order(view, logs, keep).sort().values, logs.exp()
 
     def scores(self, view: LayerView) -> Tensor:
         """(n,) float32 information magnitudes in [0, 1]."""
-        return self._log_scores(view).exp()
+        return self.log_scores(view).exp()
 
-    def _log_scores(self, view: LayerView) -> Tensor:
+    def log_scores(self, view: LayerView) -> Tensor:
+        """(n,) float32 logarithms of `scores`, which order tokens whose scores underflow."""
         uses = dual.MAGNITUDES[self.magnitude]
         query = self._query(view) if "q" in uses else None
         keys = view.keys if "k" in uses else None
