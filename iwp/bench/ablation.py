@@ -15,8 +15,9 @@ from iwp.adapters.base import VLM
 from iwp.bench import output
 from iwp.bench.tables import TABLES, Table, find
 from iwp.budget import check_budget
+from iwp.engine import choose_method
 from iwp.errors import InputError
-from iwp.pruners import IWP, Pruner
+from iwp.pruners import Pruner
 from iwp.scenes import exam
 from iwp.scenes.vocabulary import COARSE, FINE
 
@@ -34,11 +35,10 @@ def pruners(
     found: Columns = {}
     for table in tables:
         for label, changed in table.rows:
-            settings = {**vlm.pruner, **changes, **changed}
-            if settings.get("layer", 0) >= n_layers:
-                continue
             for budget in budgets or table.budgets:
-                found[table.name, label, budget] = IWP(**{**settings, "budget": budget})
+                pruner = choose_method(vlm, budget, options={**changes, **changed})
+                if pruner.layer < n_layers:
+                    found[table.name, label, budget] = pruner
     return found
 
 

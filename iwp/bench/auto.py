@@ -15,7 +15,7 @@ from iwp import adapters
 from iwp.adapters.base import VLM
 from iwp.bench import output
 from iwp.budget import check_budget
-from iwp.pruners import IWP
+from iwp.engine import choose_method
 from iwp.pruners.errors import MEASURES
 from iwp.scenes import exam
 from iwp.scenes.vocabulary import COARSE, FINE
@@ -31,20 +31,13 @@ BUDGETS = (0.03, 0.05, 0.08, 0.111, 0.15, 0.222, 0.353, 0.5)
 
 def settings(vlm: VLM, budgets: list[float], tolerances: Mapping[str, Sequence[float]]) -> Series:
     """A line of the plot each: fixed budgets, and every measure at its tolerances."""
-    fixed = [exam.Setting(f"fixed {b:.1%}", IWP(**{**vlm.pruner, "budget": b})) for b in budgets]
+    fixed = [exam.Setting(f"fixed {b:.1%}", choose_method(vlm, b)) for b in budgets]
     found: Series = {"fixed budget": fixed}
     for measure in MEASURES:
         found[f"auto, {measure}"] = [
             exam.Setting(
                 f"{measure} {tolerance}",
-                IWP(
-                    **{
-                        **vlm.pruner,
-                        "budget": "auto",
-                        "tolerance": tolerance,
-                        "measure": measure,
-                    }
-                ),
+                choose_method(vlm, "auto", options={"tolerance": tolerance, "measure": measure}),
             )
             for tolerance in tolerances[measure]
         ]

@@ -23,6 +23,7 @@ from PIL import Image
 
 from iwp import adapters, options
 from iwp.adapters.base import VLM
+from iwp.engine import choose_method
 from iwp.errors import InputError
 from iwp.generate import kernel_exponents
 from iwp.pruners import PRUNERS, Pruner
@@ -87,14 +88,11 @@ def settings(
             )
         for layer in layers:
             for budget in budgets:
-                if method == "iwp":
-                    pruner = PRUNERS["iwp"](
-                        **{**vlm.pruner, **options, "budget": budget, "layer": layer}
-                    )
-                elif method == "oracle":
-                    pruner = Oracle(budget, layer)
+                if method == "oracle":
+                    pruner: Pruner = Oracle(budget, layer)
                 else:
-                    pruner = PRUNERS[method](budget=budget, layer=layer)
+                    mine = options if method == "iwp" else {}
+                    pruner = choose_method(vlm, budget, method, layer, mine)
                 out.append(Setting(f"{method} {budget:.1%} @{layer}", pruner))
     return out
 

@@ -7,6 +7,7 @@ from typing import Any
 import torch
 
 from iwp.adapters.base import VLM, Inputs
+from iwp.errors import InputError
 from iwp.generate import decode
 from iwp.pruners import Pruner
 from iwp.pruning import prune
@@ -17,7 +18,14 @@ MAX_NEW_TOKENS = 6
 
 @torch.no_grad()
 def answer(vlm: VLM, inputs: Inputs, pruner: Pruner | None) -> tuple[str, torch.Tensor | None]:
-    """The greedy answer of stock `generate()` and the visual tokens that were kept."""
+    """The greedy answer of stock `generate()` and the visual tokens that were kept.
+
+    Raises:
+        InputError: the model's decoder reads more than embeddings, which `generate()` takes no
+            other way.
+    """
+    if inputs["positions"] is not None or inputs["extra"]:
+        raise InputError("This model needs --shared: generate() cannot be given its positions.")
     embeds, visual = inputs["embeds"], inputs["visual"]
     call: dict[str, Any] = {
         "inputs_embeds": embeds,
