@@ -102,7 +102,6 @@ class Cutter:
 
     # --- between the layers -------------------------------------------------------------
 
-    @torch.no_grad()
     def at_cut(self, layer: nn.Module, args: tuple[Any, ...], call: dict[str, Any]) -> Any:
         """Drop rows of a new prompt, and shorten what the first layer after the cut is given."""
         step, self._step = self._step, None
@@ -134,6 +133,7 @@ class Cutter:
 
     # --- the choice ---------------------------------------------------------------------
 
+    @torch.no_grad()  # the choice alone: the rows that go on keep their gradients
     def _chosen(
         self, step: Step, visual: Tensor, now: Entered, previous: Entered | None
     ) -> Rows | None:
@@ -169,16 +169,25 @@ class Cutter:
 
 
 def _as_mask(visual: Tensor, call: dict[str, Any]) -> Tensor:
-    """Positions (n,) or a mask (B, S) of visual tokens, as a mask."""
+    """Positions (n,) of one prompt or a mask (B, S) of several, as a mask for every row.
+
+    `generate()` makes several rows of each prompt, one after another.
+    """
     like = call.get("inputs_embeds")
     like = call["input_ids"] if like is None else like
-    if visual.dtype == torch.bool:
-        return visual.to(like.device)
-    if like.shape[0] != 1:
-        raise IWPError("Visual tokens of a batch are told by a mask: prune(..., visual=(B, S)).")
-    mask = torch.zeros(like.shape[:2], dtype=torch.bool, device=like.device)
-    mask[0, visual.to(like.device)] = True
-    return mask
+    rows, length = like.shape[:2]
+    mask = visual.to(like.device)
+    if visual.dtype != torch.bool:
+        mask = torch.zeros((1, length), dtype=torch.bool, device=like.device)
+        mask[0, visual.to(like.device)] = True
+    fits = mask.ndim == 2 and mask.shape[1] == length and rows % mask.shape[0] == 0
+    copies = rows // mask.shape[0] if fits else 0
+    if not fits or not torch.equal(like[::copies].repeat_interleave(copies, dim=0), like):
+        raise IWPError(
+            f"Visual tokens of a batch are told by a mask, here of {rows} x {length}: "
+            "prune(..., visual=mask)."
+        )
+    return mask.repeat_interleave(copies, dim=0)
 
 
 def _shows_a_picture(name: str, value: Any) -> bool:

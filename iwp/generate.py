@@ -21,7 +21,7 @@ from iwp.prompt import Memory, Prompt, separators
 from iwp.pruners.base import LayerView, Pruner
 from iwp.pruners.errors import error_curve
 from iwp.pruning import prune
-from iwp.reading import before, checked, extended, read
+from iwp.reading import alone, before, checked, extended, read
 from iwp.support import decoder_of
 from iwp.types import Ranking, Trace
 
@@ -70,7 +70,7 @@ def prefill(
         IWPError: the model or the prompt cannot be cut.
     """
     positions = counted(embeds, positions)
-    with ExitStack() as stack:
+    with alone(model), ExitStack() as stack:
         # First, so that a cut finds the decoder called as stock generate() calls it.
         stack.enter_context(extended(model, extra))
         trace = Trace(n_visual=[visual.shape[0]])
@@ -140,7 +140,7 @@ def rank(
 
     cache = DynamicCache(config=model.config)
     seen = [layers[pruner.layer - 1]] if pruner.looks_back else []
-    with extended(model, extra), checked(model, check), before(seen, memory):
+    with alone(model), extended(model, extra), checked(model, check), before(seen, memory):
         try:
             with before([layers[pruner.layer]], stop):
                 read(model, cache, inputs_embeds=embeds, position_ids=counted(embeds, positions))
@@ -190,7 +190,7 @@ def look(
         note(numbers[layer], prompt.view(layer, args, call, previous=memory.take()))
         memory(layer, args, call)
 
-    with extended(model, extra), before(numbers, hook):
+    with alone(model), extended(model, extra), before(numbers, hook):
         cache = DynamicCache(config=model.config)
         read(model, cache, inputs_embeds=embeds, position_ids=counted(embeds, positions))
 

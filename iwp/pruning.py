@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import threading
-import weakref
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from typing import Any
@@ -13,12 +11,8 @@ from torch import Tensor, nn
 from iwp.cutting import Cutter
 from iwp.errors import IWPError
 from iwp.pruners.base import Pruner
-from iwp.support import check_model, decoder_of
+from iwp.support import check_model, decoder_of, lock_of
 from iwp.types import Trace
-
-# Hooks of two threads on one model would mix; a lock per model lives as long as the model.
-_locks: weakref.WeakKeyDictionary[nn.Module, threading.RLock] = weakref.WeakKeyDictionary()
-_locks_guard = threading.Lock()
 
 
 @contextmanager
@@ -49,7 +43,7 @@ def prune(model: Any, pruner: Pruner, *, visual: Tensor | None = None) -> Iterat
     """
     check_model(model, pruner.layer)
     decoder = decoder_of(model)
-    with _lock_of(model), ExitStack() as stack:
+    with lock_of(decoder), ExitStack() as stack:
         if any(isinstance(getattr(hook, "__self__", None), Cutter) for hook in _hooks(decoder)):
             raise IWPError("The model is being pruned already: leave that block first.")
         cutter = Cutter(model, decoder, pruner, visual)
@@ -63,11 +57,6 @@ def prune(model: Any, pruner: Pruner, *, visual: Tensor | None = None) -> Iterat
             handle = module.register_forward_pre_hook(hook, with_kwargs=True)
             stack.callback(handle.remove)
         yield cutter.trace
-
-
-def _lock_of(model: nn.Module) -> threading.RLock:
-    with _locks_guard:
-        return _locks.setdefault(model, threading.RLock())
 
 
 def _hooks(module: nn.Module) -> list[Any]:

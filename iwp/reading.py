@@ -8,12 +8,16 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from iwp.support import decoder_of
+from iwp.support import decoder_of, lock_of
 
 
 def read(model: Any, cache: Any, **inputs: Any) -> Tensor:
-    """Run the model once over new tokens; (V,) float32 logits of the last one."""
-    output = model(past_key_values=cache, use_cache=True, logits_to_keep=1, **inputs)
+    """Run the model once over new tokens; (V,) float32 logits of the last one.
+
+    Waits while another thread has hooks on the model.
+    """
+    with alone(model):
+        output = model(past_key_values=cache, use_cache=True, logits_to_keep=1, **inputs)
     logits: Tensor = output.logits[0, -1].float()
     return logits
 
@@ -38,6 +42,13 @@ def checked(model: Any, check: Callable[[], None] | None) -> Iterator[None]:
             check()
 
     with before(layers, before_layer):
+        yield
+
+
+@contextmanager
+def alone(model: Any) -> Iterator[None]:
+    """Keep other threads from hooking or reading this model."""
+    with lock_of(decoder_of(model)):
         yield
 
 

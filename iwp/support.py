@@ -2,12 +2,25 @@
 
 from __future__ import annotations
 
+import threading
+import weakref
 from collections.abc import Mapping
 from typing import Any
 
 from torch import Tensor, nn
 
 from iwp.errors import IWPError, ModelError
+
+
+# Hooks of two threads on one model would mix; a lock per decoder lives as long as the decoder.
+_locks: weakref.WeakKeyDictionary[nn.Module, threading.RLock] = weakref.WeakKeyDictionary()
+_locks_guard = threading.Lock()
+
+
+def lock_of(decoder: nn.Module) -> threading.RLock:
+    """The lock that a thread holds while it hooks this decoder or runs it for IWP."""
+    with _locks_guard:
+        return _locks.setdefault(decoder, threading.RLock())
 
 
 def decoder_of(model: Any) -> Any:

@@ -13,7 +13,7 @@ from iwp.errors import IWPError
 from iwp.generate import Prefill, counted, next_position, prompt_of
 from iwp.prompt import Memory
 from iwp.pruners.base import Pruner
-from iwp.reading import before, extended, read
+from iwp.reading import alone, before, extended, read
 from iwp.rows import Rows
 from iwp.shortened import Shortened
 from iwp.support import decoder_of, kernel_of
@@ -53,7 +53,7 @@ class Trunk:
         self._positions = counted(embeds, positions)
         self._cache = DynamicCache(config=model.config)
         memory = Memory()
-        with extended(model, extra), before(decoder.layers[:layer][-1:], memory):
+        with alone(model), extended(model, extra), before(decoder.layers[:layer][-1:], memory):
             try:
                 with before([decoder.layers[layer]], _stop):
                     read(model, self._cache, inputs_embeds=embeds, position_ids=self._positions)
@@ -80,8 +80,9 @@ class Trunk:
             args = (rows.take(args[0]), *args[1:])
             args, call = Shortened(kernel_of(self._decoder), rows, None, 0).reading(args, call)
         hidden: Tensor = args[0]
-        for layer in self._decoder.layers[self._layer :]:
-            hidden = layer(hidden, *args[1:], **call)
+        with alone(self._model):
+            for layer in self._decoder.layers[self._layer :]:
+                hidden = layer(hidden, *args[1:], **call)
         last = self._decoder.norm(hidden[:, -1:])
         logits = self._model.get_output_embeddings()(last)[0, -1].float()
         return Prefill(logits, cache, next_position(self._positions), trace)

@@ -49,6 +49,9 @@ def agree(network: Any, inputs: dict[str, Any], pruner: Any, **options: Any) -> 
         tokens, logits = written(network, inputs, **options)
     copies = options.get("num_beams") or options.get("num_return_sequences", 1)
     dropped = dropped_columns(network, inputs["input_ids"], trace, copies)
+    if pruner.layer < len(network.get_decoder().layers) and pruner.budget != 1:
+        # A cut that did not happen would agree with hiding nothing.
+        assert sum(len(columns) for columns in dropped) > 0
     torch.manual_seed(0)
     with hiding(network, dropped, pruner.layer):
         true_tokens, truth = written(network, inputs, **options)
