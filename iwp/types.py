@@ -97,7 +97,8 @@ class Cut:
     Attributes:
         layer: the decoder layer whose input was shortened.
         kept: (m,) ascending numbers of the ORIGINAL visual tokens that remain, int64 on CPU.
-        scores: (n,) float32 importance before the redundancy penalty, or None.
+        scores: (n,) float32 importance before the redundancy penalty, or None; 0 for tokens that an
+            earlier cut has dropped.
         seconds: time spent on scoring and selecting, synchronised.
     """
 
@@ -109,7 +110,15 @@ class Cut:
 
 @dataclass
 class Trace:
-    """What `iwp.prune` recorded, one entry per prompt, appended while the model runs."""
+    """What `iwp.prune` recorded, appended while the model runs.
+
+    Attributes:
+        n_visual: visual tokens before the cut, for every row of every prompt.
+        cuts: one for every row of a prompt that has visual tokens in any of its rows; a row
+            without any has an empty one. Prompts of text alone, and a cut after the last layer,
+            add nothing. Of a method that cuts several times, the first cut of all rows comes
+            before the next.
+    """
 
     n_visual: list[int] = field(default_factory=list)
     cuts: list[Cut] = field(default_factory=list)

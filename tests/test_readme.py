@@ -64,14 +64,14 @@ def test_use_it_in_your_own_code_runs_as_printed(
     section = README.split("## Use it in your own code\n")[1].split("\n### ")[0]
     snippets = re.findall(r"```python\n(.*?)```", section, flags=re.DOTALL)
     assert len(snippets) >= 4
-    shutil.copy(ROOT / "assets" / "examples" / "scene-3.png", tmp_path / "picture.png")
+    shutil.copy(ROOT / "assets" / "examples" / "scene-5.png", tmp_path / "picture.png")
     (tmp_path / "assets").symlink_to(ROOT / "assets")
     monkeypatch.chdir(tmp_path)
     names: dict[str, object] = {}
     for snippet in snippets:  # each goes on from the one before
         exec(compile(snippet, "README.md", "exec"), names)
     printed = capsys.readouterr().out.splitlines()
-    assert printed[0] == "yellow"  # the star of that picture
+    assert printed[0] == "green"  # the triangle of that picture
     assert "Fidelity(" in "".join(printed)
 
 

@@ -15,7 +15,7 @@ from iwp.scenes.questions import ask_many
 from iwp.scenes.scene import Scene, make_scene, random_size
 
 SMALLEST = (196, 196)  # here the base crop, too, shows print at its full size
-SEGMENTS = 36  # questions behind one picture, unless told otherwise
+SEGMENTS = 14  # questions behind one picture: few make room for more pictures, as counting needs
 LENGTH = 15  # tokens of one question and its answer
 END_OF_QUESTION = "<|im_end|><|im_start|>assistant"
 START = "<|im_start|>user"

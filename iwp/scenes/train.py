@@ -206,7 +206,7 @@ def _parse(argv: list[str]) -> argparse.Namespace:
         "--segments",
         type=int,
         default=SEGMENTS,
-        help="questions a picture: few make room for more pictures, as counting needs",
+        help="questions and drills behind one picture",
     )
     parser.add_argument(
         "--crops", type=int, default=64, help="crops a step while the tower trains alone"

@@ -12,8 +12,8 @@ LEAD: Final = (
 
 DEMO_MODEL: Final = (
     "The model on this page is a small demo model trained from scratch on drawn scenes. In "
-    "pictures like the examples it names colours and shapes, says what is there and reads a "
-    "printed character; it is unsure of places and counts, and it cannot describe photographs "
+    "pictures like the examples it names colours and shapes, says what is there and where, reads "
+    "printed characters and counts a few objects; it cannot compare places, describe photographs "
     "or chat."
 )
 OTHER_MODEL: Final = (
@@ -45,7 +45,7 @@ DEADLINE: Final = "Stopped at the time limit."
 
 FINISH: Final = {
     "stopped": "stopped by you",
-    "deadline": "stopped at the time limit",
+    "deadline": "stopped at the time limit, press Compare to answer it again",
     "length": "reached the answer's length limit",
 }
 TIMING_NOTE: Final = (
@@ -64,5 +64,5 @@ NO_QUESTION: Final = "Ask a question about the picture."
 NOT_UPLOADED: Final = (
     "Send the picture as an uploaded file, for example handle_file('picture.png')."
 )
-RUN_ENDED_EARLY: Final = "The comparison was stopped before both answers were there."
+FORGOTTEN: Final = "This comparison is no longer kept here. Press Compare to answer again."
 ERROR_TITLE: Final = "Cannot compare"
