@@ -193,6 +193,8 @@ class Engine:
         yield Stage("pruned")
         cut = yield from answer(self.vlm, session, "pruned", pruner, brake)
         pruned, ranking, n = cut.answer, session.ranking, session.prepared.layout.n
+        if len(pruner.cuts) > 1:  # the ranking is the first cut's: it says nothing about the others
+            ranking = replace(ranking, weight_errors=None, output_errors=None)
         yield SideDone("pruned", pruned, session)
         if pruned.finish != "stopped":
             result = RunResult(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from typing import Any
 
@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from iwp.cutting import Cutter
 from iwp.errors import IWPError
 from iwp.pruners.base import Pruner
+from iwp.stage import hooked
 from iwp.support import check_model, decoder_of, lock_of
 from iwp.types import Trace
 
@@ -35,27 +36,23 @@ def prune(model: Any, pruner: Pruner, *, visual: Tensor | None = None) -> Iterat
             the placeholder ids tell.
 
     Yields:
-        What the cuts did, appended while the model runs, one entry for every row of a batch;
-        `generate()` makes rows of its own for beams and for several returned sequences.
+        What the cuts did, appended while the model runs, for every cut one entry for every row of a
+        batch; `generate()` makes rows of its own for beams and for several returned sequences.
 
     Raises:
         IWPError: the model or the prompt cannot be cut.
     """
-    check_model(model, pruner.layer)
+    for cut in pruner.cuts:
+        check_model(model, cut.layer)
     decoder = decoder_of(model)
     with lock_of(decoder), ExitStack() as stack:
         if any(isinstance(getattr(hook, "__self__", None), Cutter) for hook in _hooks(decoder)):
             raise IWPError("The model is being pruned already: leave that block first.")
         cutter = Cutter(model, decoder, pruner, visual)
-        hooks: list[tuple[nn.Module, Callable[..., Any]]]
-        hooks = [(model, cutter.before_model), (decoder, cutter.before_decoder)]
-        if pruner.looks_back:
-            hooks += [(decoder.layers[pruner.layer - 1], cutter.memory)]
-        hooks += [(layer, cutter.at_cut) for layer in decoder.layers[pruner.layer :][:1]]
-        hooks += [(layer, cutter.after_cut) for layer in decoder.layers[pruner.layer + 1 :]]
-        for module, hook in hooks:
+        for module, hook in ((model, cutter.before_model), (decoder, cutter.before_decoder)):
             handle = module.register_forward_pre_hook(hook, with_kwargs=True)
             stack.callback(handle.remove)
+        stack.enter_context(hooked(decoder, cutter.stages))
         yield cutter.trace
 
 

@@ -14,10 +14,11 @@ from iwp.generate import Prefill, counted, next_position, prompt_of
 from iwp.prompt import Memory
 from iwp.pruners.base import Pruner
 from iwp.reading import alone, before, extended, read
-from iwp.rows import Rows
-from iwp.shortened import Shortened
-from iwp.support import decoder_of, kernel_of
-from iwp.types import Cut, Trace
+from iwp.shortened import CutCache
+from iwp.stage import Stage, hooked, stages_of
+from iwp.step import Step
+from iwp.support import decoder_of
+from iwp.types import Trace
 
 
 class Trunk:
@@ -69,34 +70,32 @@ class Trunk:
             IWPError: the pruner cuts before another layer.
         """
         trace = Trace(n_visual=[self._prompt.visual.shape[0]])
-        rows = None
+        stages: list[Stage] = []
         if pruner is not None:
             if pruner.layer != self._layer:
                 raise IWPError(f"This prompt was read up to layer {self._layer}.")
-            rows = self._cut(pruner, trace)
+            stages = stages_of(self._decoder, pruner, trace)
+            self._prime(stages[0])
         cache = self._copied()
-        args, call = self._args, {**self._call, "past_key_values": cache}
-        if rows is not None:
-            args = (rows.take(args[0]), *args[1:])
-            args, call = Shortened(kernel_of(self._decoder), rows, None, 0).reading(args, call)
-        hidden: Tensor = args[0]
-        with alone(self._model):
+        call = {**self._call, "past_key_values": cache}
+        hidden: Tensor = self._args[0]
+        with alone(self._model), hooked(self._decoder, stages):
             for layer in self._decoder.layers[self._layer :]:
-                hidden = layer(hidden, *args[1:], **call)
+                hidden = layer(hidden, *self._args[1:], **call)
         last = self._decoder.norm(hidden[:, -1:])
         logits = self._model.get_output_embeddings()(last)[0, -1].float()
         return Prefill(logits, cache, next_position(self._positions), trace)
 
-    def _cut(self, pruner: Pruner, trace: Trace) -> Rows | None:
+    def _prime(self, stage: Stage) -> None:
+        """Tell the first stage what it would have seen."""
         prompt = self._prompt
-        layer = self._decoder.layers[self._layer]
-        view = prompt.view(layer, self._args, self._call, previous=self._previous)
-        kept, scores = pruner.choose(view)
-        trace.cuts.append(Cut(self._layer, kept.cpu(), None if scores is None else scores.cpu()))
-        stays = torch.ones(1, prompt.length, dtype=torch.bool, device=prompt.visual.device)
-        stays[0, prompt.visual] = False
-        stays[0, prompt.visual[kept]] = True
-        return None if bool(stays.all()) else Rows.packed(stays)
+        visual = torch.zeros(1, prompt.length, dtype=torch.bool, device=prompt.visual.device)
+        visual[0, prompt.visual] = True
+        step = Step(visual, CutCache(), past=0, new=prompt.length)
+        step.separators = (prompt.separators,)
+        stage.expect(step)
+        if self._previous is not None:
+            stage.memory(*self._previous)
 
     def _copied(self) -> DynamicCache:
         """A cache of its own for the later layers and for decoding."""

@@ -29,6 +29,12 @@ def _made(family: str, attention: str) -> Any:
     return FAMILIES[family].model(attention)
 
 
+def made(method: Any, **options: Any) -> Any:
+    """A method that cuts once, also where its authors cut several times."""
+    once = {"later": ()} if "later" in method.__dataclass_fields__ else {}
+    return method(**once, **options)
+
+
 def batch(family: Family, *prompts: Sequence[Part]) -> dict[str, Any]:
     """Model inputs for prompts of text and pictures, padded on the left where they differ."""
     processor = family.processor()

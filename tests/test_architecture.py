@@ -40,7 +40,7 @@ ORDER = [
         "support",
         "prompt",
     ),
-    *("masks", "rows", "shortened", "deepstack", "step", "cutting", "pruning", "reading"),
+    *("masks", "rows", "shortened", "deepstack", "step", "stage", "cutting", "pruning", "reading"),
     *("generate", "trunk", "answering"),
     *(
         "verdict",

@@ -16,6 +16,7 @@ from iwp.measure import kv_bytes
 from iwp.pruners import IWP, PRUNERS, Uniform
 from iwp.pruning import prune
 from tests import oracles, tiny
+from tests.prompts import made
 
 STEPS = 5
 NEAR = 1e-4
@@ -80,7 +81,7 @@ def test_every_step_equals_hiding_the_dropped_keys(
 def test_same_tokens_as_stock_generate(
     model: Any, prompt: dict[str, torch.Tensor], method: Any, layer: int
 ) -> None:
-    pruner = method(budget=0.3, layer=max(layer, int(method.looks_back)))
+    pruner = made(method, budget=0.3, layer=max(layer, int(method.looks_back)))
     with prune(model, pruner):
         stock = model.generate(**prompt, max_new_tokens=12, do_sample=False)
     embeds, visual = embedded(model, prompt)
@@ -113,11 +114,11 @@ def test_the_ranking_gives_every_budget(
     embeds, visual = embedded(model, prompt)
     n = len(visual)
     layer = max(layer, int(method.looks_back))
-    ranking = generate.rank(model, embeds, visual, method(layer=layer))
+    ranking = generate.rank(model, embeds, visual, made(method, layer=layer))
     assert sorted(ranking.ranks.tolist()) == list(range(n))
     assert (ranking.scores.shape, ranking.scores.dtype) == ((n,), torch.float32)
     for budget in (1e-6, 0.05, 0.111, 0.222, 0.5, 0.99):
-        pruner = method(budget=budget, layer=layer)
+        pruner = made(method, budget=budget, layer=layer)
         kept = generate.prefill(model, embeds, visual, pruner=pruner).trace.cuts[0].kept
         keep = keep_count(n, budget)
         if not method.nested:  # then the ranking is that of one budget

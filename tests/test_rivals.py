@@ -24,6 +24,7 @@ from iwp.pruners.ordered import Ordered, by_score
 from iwp.pruners.vtw import quiet_layer
 from tests import rivals_reference as slow
 from tests import tiny
+from tests.prompts import made
 from tests.test_generate import embedded
 from tests.test_pruners_iwp import SEPARATORS, VISUAL, N, projections, view
 from tests.waits import NoWaiting
@@ -247,7 +248,7 @@ def test_keeping_all_is_the_baseline_bit_for_bit(method: Any) -> None:
     network = tiny.model()
     embeds, visual = embedded(network, tiny.inputs())
     whole = generate.prefill(network, embeds, visual)
-    kept = generate.prefill(network, embeds, visual, pruner=method(budget=1.0, layer=2))
+    kept = generate.prefill(network, embeds, visual, pruner=made(method, budget=1.0, layer=2))
     assert torch.equal(kept.logits, whole.logits)
 
 

@@ -9,13 +9,18 @@ from iwp.pruners.divprune import DivPrune
 from iwp.pruners.fastv import FastV
 from iwp.pruners.iwp import IWP
 from iwp.pruners.magnitude import Magnitude
+from iwp.pruners.pyramiddrop import PyramidDrop
 from iwp.pruners.random import Random
 from iwp.pruners.uniform import Uniform
+from iwp.pruners.v2drop import V2Drop
 from iwp.pruners.vtw import VTW
 
 PRUNERS: dict[str, type[Pruner]] = {
     method.name: method
-    for method in (IWP, Magnitude, Random, Uniform, FastV, DivPrune, CDPruner, DART, VTW)
+    for method in (
+        *(IWP, Magnitude, Random, Uniform),
+        *(FastV, DivPrune, CDPruner, DART, VTW, PyramidDrop, V2Drop),
+    )
 }
 
 __all__ = [
@@ -29,6 +34,8 @@ __all__ = [
     "LayerView",
     "Magnitude",
     "Pruner",
+    "PyramidDrop",
     "Random",
     "Uniform",
+    "V2Drop",
 ]

@@ -185,6 +185,15 @@ class Pruner(ABC):
         known = {field.name for field in fields(cls)} - ({"layer"} if cls.own_layer else set())
         return {key: value for key, value in recommended.items() if key in known}
 
+    @property
+    def cuts(self) -> tuple[Pruner, ...]:
+        """The method's cuts, first to last, before ascending layers: itself, where it cuts once.
+
+        Each is asked to `choose` among the tokens that the one before has left. `rank` and `select`
+        speak of the first cut.
+        """
+        return (self,)
+
     @abstractmethod
     def rank(self, view: LayerView) -> Ranking:
         """Put all visual tokens in the order in which they would be kept, on the view's device."""

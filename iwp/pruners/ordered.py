@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import torch
 
@@ -34,11 +34,7 @@ class Ordered(Pruner):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if self.separators not in SEPARATORS:
-            raise InputError(
-                f"The separators of {type(self).__name__} are one of {', '.join(SEPARATORS)}, not "
-                f"{self.separators!r}."
-            )
+        check_separators(self)
 
     @abstractmethod
     def order(self, view: LayerView, keep: int) -> tuple[Tensor, Tensor]:
@@ -81,6 +77,19 @@ class Ordered(Pruner):
         rest, own = self.order(_only(view, others), max(0, keep - len(first)))
         scores = own.max().expand(view.n).clone().index_copy_(0, others, own)
         return torch.cat((first[:keep], others[rest])), scores
+
+
+def check_separators(method: Any) -> None:
+    """Refuse a method whose option `separators` has a value that is not available.
+
+    Raises:
+        InputError: it has.
+    """
+    if method.separators not in SEPARATORS:
+        raise InputError(
+            f"The separators of {type(method).__name__} are one of {', '.join(SEPARATORS)}, not "
+            f"{method.separators!r}."
+        )
 
 
 def by_score(scores: Tensor, keep: int) -> Tensor:

@@ -23,7 +23,7 @@ from iwp.pruning import prune
 from tests import tiny
 from tests.families import FAMILIES
 from tests.hiding import NEAR, dropped_columns, hiding, visual_columns
-from tests.prompts import model, written
+from tests.prompts import made, model, written
 
 KERNELS = ("sdpa", "eager")
 METHODS = list(PRUNERS.values())
@@ -70,14 +70,14 @@ def check(family: str, kernel: str, pruner: Any) -> None:
 @pytest.mark.parametrize(("kernel", "layer"), CELLS)
 def test_every_layer(checked: Checked, family: str, kernel: str, layer: int) -> None:
     # Methods take turns: a cut does not depend on who asked for it.
-    check(family, kernel, METHODS[layer % len(METHODS)](budget=BUDGET, layer=layer))
+    check(family, kernel, made(METHODS[layer % len(METHODS)], budget=BUDGET, layer=layer))
     checked(family, f"{kernel}, generate()")
 
 
 @families
 @pytest.mark.parametrize("method", METHODS, ids=PRUNERS)
 def test_every_method(checked: Checked, family: str, method: Any) -> None:
-    check(family, "sdpa", method(budget=BUDGET, layer=2))
+    check(family, "sdpa", made(method, budget=BUDGET, layer=2))
     checked(family, "methods")
 
 
@@ -142,11 +142,11 @@ def looped(family: str, kernel: str, pruner: Any) -> tuple[generate.Prefill, lis
 def test_own_loop(checked: Checked, family: str, kernel: str, layer: int) -> None:
     network = model(family, kernel)
     method = METHODS[layer % len(METHODS)]
-    state, tokens = looped(family, kernel, method(budget=BUDGET, layer=layer))
+    state, tokens = looped(family, kernel, made(method, budget=BUDGET, layer=layer))
     ready, inputs = prepared(family, kernel)
     kept = state.trace.cuts[0].kept
     dropped = ready.visual[~torch.isin(torch.arange(len(ready.visual)), kept)]
-    ranking = generate.rank(network, **inputs, pruner=method(layer=layer))
+    ranking = generate.rank(network, **inputs, pruner=made(method, layer=layer))
     assert torch.equal(kept, (ranking.ranks < len(kept)).nonzero().flatten())
     with hiding(network, [dropped], layer):
         truth, true_tokens = looped(family, kernel, None)
