@@ -24,6 +24,7 @@ ORDER = [
         "errors",
         "settings",
         "budget",
+        "layer_average",
         "session",
         "question",
         "media",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -11,6 +11,7 @@ import torch
 
 from iwp.budget import Budget, check_budget, keep_count
 from iwp.errors import InputError
+from iwp.layer_average import Plan, budget_for
 from iwp.types import Ranking
 
 if TYPE_CHECKING:
@@ -193,6 +194,24 @@ class Pruner(ABC):
         speak of the first cut.
         """
         return (self,)
+
+    def plan(self, n: int) -> Plan:
+        """What every cut leaves of n visual tokens, without looking at them."""
+        return ((self.layer, keep_count(n, check_budget(self.budget))),)
+
+    def at_average(self, average: float, n: int, layers: int) -> Pruner:
+        """This method where its layer average is nearest to `average`: see `budget_for`.
+
+        Args:
+            average: the fraction of visual tokens that a layer reads on average.
+            n: visual tokens of the prompt.
+            layers: the decoder's layers.
+
+        Raises:
+            InputError: the method cannot read so little.
+        """
+        budget, _ = budget_for(average, lambda at: replace(self, budget=at).plan(n), n, layers)
+        return replace(self, budget=budget)
 
     @abstractmethod
     def rank(self, view: LayerView) -> Ranking:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, ClassVar
 
 import torch
 
+from iwp.budget import check_budget, keep_count
 from iwp.errors import InputError
 from iwp.pruners.divprune import unit_rows
 from iwp.pruners.ordered import Ordered, by_score
@@ -14,6 +15,7 @@ from iwp.pruners.ordered import Ordered, by_score
 if TYPE_CHECKING:
     from torch import Tensor
 
+    from iwp.layer_average import Plan
     from iwp.pruners.base import LayerView
 
 
@@ -50,6 +52,15 @@ class DART(Ordered):
         super().__post_init__()
         if self.image_pivots < 1 or self.text_pivots < 0:
             raise InputError("DART needs at least 1 pivot of the image and none or more of text.")
+
+    def plan(self, n: int) -> Plan:
+        """See `Pruner.plan`; as if the text had enough tokens for its pivots."""
+        keep, pivots = (
+            keep_count(n, check_budget(self.budget)),
+            self.image_pivots + self.text_pivots,
+        )
+        left = min(n, self.image_pivots + pivots * (keep // pivots))
+        return ((self.layer, n if keep == n else left),)
 
     def order(self, view: LayerView, keep: int) -> tuple[Tensor, Tensor]:
         """See `Ordered.order`. The scores are the L1 norms of the keys."""

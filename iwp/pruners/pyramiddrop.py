@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from iwp.budget import check_budget
 from iwp.pruners.attention import last_row
-from iwp.pruners.base import Pruner
 from iwp.pruners.ordered import by_score
 from iwp.pruners.staged import Share, Staged
 
@@ -41,7 +40,7 @@ class PyramidDrop(Staged):
         return {**super().suited(layers, recommended), "layer": first, "later": tuple(later)}
 
     @property
-    def cuts(self) -> tuple[Pruner, ...]:
+    def cuts(self) -> tuple[Share, ...]:
         """See `Pruner.cuts`."""
         budget = check_budget(self.budget)
         return tuple(

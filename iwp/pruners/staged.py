@@ -14,6 +14,7 @@ from iwp.pruners.ordered import Ordered, check_separators
 if TYPE_CHECKING:
     from torch import Tensor
 
+    from iwp.layer_average import Plan
     from iwp.pruners.base import LayerView
     from iwp.types import Ranking
 
@@ -33,8 +34,12 @@ class Share(Ordered):
 
     def choose(self, view: LayerView) -> tuple[Tensor, Tensor | None]:
         """See `Pruner.choose`."""
-        n = view.n_uncut if self.of_all and view.n_uncut is not None else view.n
-        return self.select(view, min(view.n, max(1, int(self.share * n))))
+        return self.select(view, self.leaves(view.n, view.n_uncut))
+
+    def leaves(self, n: int, n_uncut: int | None = None) -> int:
+        """How many of n tokens are left, of a prompt that had `n_uncut`."""
+        whole = n_uncut if self.of_all and n_uncut is not None else n
+        return min(n, max(1, int(self.share * whole)))
 
 
 @dataclass(frozen=True)
@@ -67,8 +72,16 @@ class Staged(Pruner):
 
     @property
     @abstractmethod
-    def cuts(self) -> tuple[Pruner, ...]:
+    def cuts(self) -> tuple[Share, ...]:
         """See `Pruner.cuts`."""
+
+    def plan(self, n: int) -> Plan:
+        """See `Pruner.plan`."""
+        plan, left = [], n
+        for cut in self.cuts:
+            left = cut.leaves(left, n)
+            plan.append((cut.layer, left))
+        return plan
 
     def rank(self, view: LayerView) -> Ranking:
         """See `Pruner.rank`."""

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from iwp.budget import check_budget
 from iwp.errors import InputError
-from iwp.pruners.base import Pruner
 from iwp.pruners.ordered import by_score
 from iwp.pruners.staged import Share, Staged
 
@@ -51,7 +50,7 @@ class V2Drop(Staged):
         return {**super().suited(layers, recommended), "layer": first, "later": tuple(later)}
 
     @property
-    def cuts(self) -> tuple[Pruner, ...]:
+    def cuts(self) -> tuple[Share, ...]:
         """See `Pruner.cuts`."""
         budget, layers = check_budget(self.budget), (self.layer, *self.later)
         shares = [budget] * len(layers)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import torch
@@ -14,6 +14,7 @@ from iwp.types import Ranking
 if TYPE_CHECKING:
     from torch import Tensor
 
+    from iwp.layer_average import Plan
     from iwp.pruners.base import LayerView
 
 
@@ -37,6 +38,14 @@ class VTW(Pruner):
     def suited(cls, layers: int, recommended: Mapping[str, Any]) -> dict[str, Any]:
         """See `Pruner.suited`: the middle of the decoder."""
         return {**super().suited(layers, recommended), "layer": layers // 2}
+
+    def plan(self, n: int) -> Plan:
+        """See `Pruner.plan`."""
+        return ((self.layer, n if self.budget == 1 else 0),)
+
+    def at_average(self, average: float, n: int, layers: int) -> Pruner:  # noqa: ARG002
+        """See `Pruner.at_average`: the layer follows from the average, not the budget."""
+        return replace(self, layer=round(average * layers))
 
     def rank(self, view: LayerView) -> Ranking:
         """See `Pruner.rank`."""
