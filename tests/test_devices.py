@@ -15,7 +15,7 @@ from iwp import generate
 from iwp.adapters import ADAPTERS
 from iwp.budget import check_budget, keep_count
 from iwp.media import open_picture
-from iwp.pruners import IWP, LayerView, Pruner
+from iwp.pruners import DART, IWP, FastV, LayerView, Pruner, V2Drop
 from iwp.pruning import prune
 from iwp.types import Ranking
 from tests import tiny
@@ -40,11 +40,19 @@ def spread(family: str, folder: Path) -> Any:
 
 
 @pytest.mark.filterwarnings("ignore:The following device_map keys")  # a bare parameter
-@pytest.mark.parametrize("layer", [0, 2, 4])
+@pytest.mark.parametrize(
+    "pruner",
+    [
+        *(IWP(budget=0.3, layer=layer) for layer in (0, 2, 4)),
+        FastV(budget=0.3, layer=3),
+        DART(budget=0.3, layer=4),
+        V2Drop(budget=0.5, layer=2, later=(4, 5)),
+    ],
+    ids=lambda pruner: f"{pruner.name} {pruner.layer}",
+)
 @pytest.mark.parametrize("family", ["llava_onevision", "qwen3_vl"])
-def test_offloaded_layers(family: str, layer: int, tmp_path: Path) -> None:
+def test_offloaded_layers(family: str, pruner: Pruner, tmp_path: Path) -> None:
     inputs = batch(FAMILIES[family], (WIDE, "What is it?"), (SMALL, "And which?"))
-    pruner = IWP(budget=0.3, layer=layer)
     with prune(model(family), pruner) as whole_trace:
         tokens, logits = written(model(family), inputs)
     network = spread(family, tmp_path)
@@ -84,6 +92,33 @@ class First(Pruner):
         tensors = (view.hidden, view.queries(view.text), turned, view.visual_values)
         assert {tensor.device.type for tensor in tensors} == {home}
         return torch.arange(keep_count(view.n, check_budget(self.budget))), None
+
+
+class Back(First):
+    """Runs a method that looks at the layer before, and keeps the first tokens."""
+
+    looks_back: ClassVar[bool] = True
+
+    def choose(self, view: LayerView) -> tuple[torch.Tensor, torch.Tensor | None]:
+        home = "meta" if self.layer >= 3 else "cpu"
+        # DART needs the final norm, which is on "meta": nothing comes back from there.
+        for method in (FastV(), V2Drop(), *([DART()] if home == "meta" else [])):
+            kept, _ = method.select(view, 5)
+            assert kept.device.type == home
+        return super().choose(view)
+
+
+@pytest.mark.parametrize("layer", [1, 3, 4])
+def test_methods_look_back_over_devices(layer: int) -> None:
+    network = FAMILIES["llava_onevision"].model()
+    decoder = network.get_decoder()
+    for module in (*decoder.layers[3:], decoder.norm, network.lm_head):
+        module.to("meta")
+        attach_execution_device_hook(module, "meta")
+    inputs = batch(FAMILIES["llava_onevision"], (WIDE, "What is it?"))
+    with prune(network, Back(budget=0.3, layer=layer)) as trace, torch.no_grad():
+        network(**inputs)
+    assert [cut.layer for cut in trace.cuts] == [layer]
 
 
 @pytest.mark.parametrize("layer", [0, 1, 3, 4])

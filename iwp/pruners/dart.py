@@ -66,6 +66,7 @@ class DART(Ordered):
         """See `Ordered.order`. The scores are the L1 norms of the keys."""
         before = view.before
         norms = before.rotate(before.keys, before.prompt).abs().sum(dim=(0, 2))
+        norms = norms.to(view.visual.device)  # layers may lie on several devices
         image, text = (
             norms[view.visual_in_prompt],
             norms[torch.searchsorted(view.prompt, view.text)],

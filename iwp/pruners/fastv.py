@@ -32,5 +32,5 @@ class FastV(Ordered):
 
     def order(self, view: LayerView, keep: int) -> tuple[Tensor, Tensor]:
         """See `Ordered.order`. The scores are attention weights."""
-        logs = last_row(view.before)
+        logs = last_row(view.before).to(view.visual.device)  # layers may lie on several devices
         return by_score(logs, keep), logs.exp()

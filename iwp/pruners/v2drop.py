@@ -73,7 +73,8 @@ class Changed(Share):
         """See `Ordered.order`. The scores are norms."""
         before = view.before
         now = view.hidden[view.visual].float()
-        scores = (now - before.hidden[before.visual].float()).norm(dim=1)
+        then = before.hidden[before.visual].float()
+        scores = (now - then.to(now.device)).norm(dim=1)
         return by_score(scores, keep), scores
 
 
