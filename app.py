@@ -7,17 +7,21 @@ import sys
 from collections.abc import Sequence
 from importlib import import_module
 from importlib.util import find_spec
-from typing import Any
+from math import ceil
+from typing import TYPE_CHECKING, Any
 
 # First: on ZeroGPU Spaces it prepares CUDA before torch is imported.
 spaces: Any = import_module("spaces") if find_spec("spaces") else None
 
 from iwp import flags  # noqa: E402
 from iwp.engine import Engine  # noqa: E402
-from iwp.errors import IWPError  # noqa: E402
+from iwp.errors import DeadlineError, IWPError  # noqa: E402
 from iwp.settings import Settings  # noqa: E402
 from iwp.ui import build_demo, launch_options  # noqa: E402
 from iwp.ui.forked import ForkedEngine  # noqa: E402
+
+if TYPE_CHECKING:
+    from iwp.ui.backend import Backend
 
 LONGEST_LOAN_S = 120  # a GPU is lent to one comparison for at most this long
 
@@ -28,23 +32,30 @@ def main(argv: Sequence[str] | None = None) -> int:
     The address follows GRADIO_SERVER_NAME and GRADIO_SERVER_PORT; 127.0.0.1:7860 otherwise.
 
     Returns:
-        The exit code: 2 when the model or a setting cannot be used.
+        The exit code: 2 when the model, the device or a setting cannot be used.
     """
     try:
         settings = _settings(argv)
-        engine = Engine.load(settings)
+        demo = build_demo(_engine(settings), settings)
     except IWPError as error:
         print(f"app.py: {error}", file=sys.stderr)
         return 2
-    if spaces is not None and spaces.config.Config.zero_gpu:
-        # No device yet to warm up: it is lent for each comparison.
-        seconds = min(LONGEST_LOAN_S, int(settings.deadline_s))
-        demo = build_demo(ForkedEngine(engine, spaces.GPU(duration=seconds)), settings)
-    else:
-        engine.warm_up()
-        demo = build_demo(engine, settings)
     demo.launch(**launch_options())
     return 0
+
+
+def _engine(settings: Settings) -> Backend:
+    """The engine for this host, warmed up where it has its device already."""
+    engine = Engine.load(settings)
+    if spaces is not None and spaces.config.Config.zero_gpu:
+        # No device yet to warm up: it is lent for each comparison.
+        seconds = ceil(min(LONGEST_LOAN_S, settings.deadline_s))
+        return ForkedEngine(engine, spaces.GPU(duration=seconds))
+    try:
+        engine.warm_up()
+    except DeadlineError as error:  # the limit may be meant for smaller pictures or questions
+        print(f"app.py: The warm-up was cut short. {error}", file=sys.stderr)
+    return engine
 
 
 def _settings(argv: Sequence[str] | None) -> Settings:

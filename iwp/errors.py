@@ -11,5 +11,9 @@ class InputError(IWPError):
     """The picture, the question or the budget cannot be used as given."""
 
 
+class DeadlineError(IWPError):
+    """The time that a run may hold the device was over before there was anything to show."""
+
+
 class ModelError(IWPError):
     """The model cannot be loaded, or is of a kind that IWP does not know."""

@@ -7,11 +7,11 @@ import threading
 import time
 from typing import TYPE_CHECKING, Literal
 
-from iwp.errors import IWPError
+from iwp.errors import DeadlineError, IWPError
 from iwp.types import Done, Event, RunResult, Stage, Text
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterable, Iterator
 
     Work = Callable[["Brake"], Iterator[Event]]
 
@@ -55,6 +55,21 @@ class Brake:
             raise Halted(reason)
 
 
+def result_of(events: Iterable[Event]) -> RunResult:
+    """The result that a run ends with. Reads to the end: the device is free again then.
+
+    Raises:
+        IWPError: the run was stopped; and what reading the events raises.
+    """
+    result: RunResult | None = None
+    for event in events:
+        if isinstance(event, Done):
+            result = event.result
+    if result is None:
+        raise IWPError("The run was stopped before both answers were there.")
+    return result
+
+
 class Run:
     """Work that goes on in a thread of its own. Iterate it to get its events.
 
@@ -87,17 +102,11 @@ class Run:
         Raises:
             IWPError: the run was stopped, ran out of time before it had an answer, or failed.
         """
-        result: RunResult | None = None
-        for event in self:  # to its end: the device is free again when this returns
-            if isinstance(event, Done):
-                result = event.result
-        if result is None:
-            raise IWPError("The run was stopped before both answers were there.")
-        return result
+        return result_of(self)
 
     def __iter__(self) -> Iterator[Event]:
         """Every event, as it happens. Raises what the work raised."""
-        while (event := self._next()) is not None:
+        while (event := _event(self._items.get())) is not None:
             yield event
 
     def updates(self, hz: float = 20.0) -> Iterator[Event]:
@@ -114,29 +123,23 @@ class Run:
                 try:
                     if wait is not None and wait <= 0:
                         raise queue.Empty
-                    event = self._next(wait)
+                    item = self._items.get(timeout=wait)
                 except queue.Empty:
                     assert pending is not None
                     yield pending
                     pending, due = None, time.monotonic() + 1 / hz
                     continue
-                if isinstance(event, Text):
-                    pending = event
+                if isinstance(item, Text):
+                    pending = item
                     continue
-                if pending is not None:
+                if pending is not None:  # also before an error
                     yield pending
                     pending = None
-                if event is None:
+                if (event := _event(item)) is None:
                     return
                 yield event
         finally:
             self.stop()
-
-    def _next(self, timeout: float | None = None) -> Event | None:
-        item = self._items.get(timeout=timeout)
-        if isinstance(item, BaseException):
-            raise item
-        return item
 
     def _main(self) -> None:
         try:
@@ -149,8 +152,8 @@ class Run:
                     self._device.release()
         except Halted as halted:
             if halted.reason == "deadline":
-                text = f"The model had no answer after {self._deadline_s:.0f} seconds; "
-                self._items.put(IWPError(text + "try a smaller picture or a smaller model."))
+                text = f"The model had no answer within the limit of {self._deadline_s:g} s; "
+                self._items.put(DeadlineError(text + "try a smaller picture or a smaller model."))
         except BaseException as error:  # raised again where the events are read
             self._items.put(error)
         finally:
@@ -164,3 +167,10 @@ class Run:
             if self._brake.reason:
                 return False
         return True
+
+
+def _event(item: Event | BaseException | None) -> Event | None:
+    """What the worker sent; raises what the work raised."""
+    if isinstance(item, BaseException):
+        raise item
+    return item

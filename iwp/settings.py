@@ -53,7 +53,10 @@ class Settings:
         if not self.deadline_s > 0:  # also refuses NaN
             raise IWPError(f"{_PREFIX}DEADLINE_S must be more than 0 seconds.")
         if self.dtype not in ("", "float32", "bfloat16", "float16"):
-            raise IWPError(f"{_PREFIX}DTYPE must be float32, bfloat16 or float16.")
+            raise IWPError(
+                f"--dtype or {_PREFIX}DTYPE must be float32, bfloat16 or float16, "
+                f"not {self.dtype!r}."
+            )
 
     @property
     def loading(self) -> dict[str, str]:

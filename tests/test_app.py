@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 import app
+from iwp.errors import DeadlineError, IWPError
 from iwp.settings import Settings
 from iwp.ui.forked import ForkedEngine
 
@@ -47,18 +48,21 @@ class Fake:
     vlm = None
     device_name = "cpu"
 
-    def __init__(self) -> None:
+    def __init__(self, error: Exception | None = None) -> None:
         self.done: list[Any] = []
+        self.error = error
 
     def warm_up(self) -> None:
         self.done.append("warm_up")
+        if self.error:
+            raise self.error
 
     def launch(self, **options: Any) -> None:
         self.done.append(options)
 
 
-def start(monkeypatch: pytest.MonkeyPatch, fake: Fake) -> Any:
-    """Run the app on fakes; returns the engine that the page was built with."""
+def start(monkeypatch: pytest.MonkeyPatch, fake: Fake, code: int = 0) -> Any:
+    """Run the app on fakes; returns the engine that the page was built with, if one was."""
     built: list[Any] = []
 
     def build(engine: Any, settings: Settings) -> Fake:
@@ -67,8 +71,8 @@ def start(monkeypatch: pytest.MonkeyPatch, fake: Fake) -> Any:
 
     monkeypatch.setattr(app, "Engine", SimpleNamespace(load=lambda _: fake))
     monkeypatch.setattr(app, "build_demo", build)
-    assert app.main([]) == 0
-    return built[0]
+    assert app.main([]) == code
+    return built[0] if built else None
 
 
 def test_it_warms_up_and_leaves_the_address_to_gradio(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -78,6 +82,25 @@ def test_it_warms_up_and_leaves_the_address_to_gradio(monkeypatch: pytest.Monkey
     warmed, options = fake.done
     assert warmed == "warm_up"
     assert not {"server_name", "server_port", "share"} & set(options)
+
+
+def test_a_warm_up_that_takes_too_long_is_only_told(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(app, "spaces", None)
+    fake = Fake(DeadlineError("No answer within the limit of 0.001 s."))
+    assert start(monkeypatch, fake) is fake
+    said = capsys.readouterr().err
+    assert said.count("\n") == 1
+    assert "0.001 s" in said
+
+
+def test_a_warm_up_that_fails_is_one_sentence(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(app, "spaces", None)
+    assert start(monkeypatch, Fake(IWPError("Out of memory.")), code=2) is None
+    assert capsys.readouterr().err == "app.py: Out of memory.\n"
 
 
 def test_a_lent_gpu_is_asked_for_per_comparison(monkeypatch: pytest.MonkeyPatch) -> None:

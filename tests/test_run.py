@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from iwp.errors import InputError, IWPError
-from iwp.run import Brake, Run
+from iwp.errors import DeadlineError, InputError, IWPError
+from iwp.run import Brake, Halted, Run
 from iwp.types import Event, Stage, Text
 
 if TYPE_CHECKING:
@@ -82,6 +82,20 @@ def test_an_error_is_raised_where_the_events_are_read() -> None:
     assert not lock.locked()
 
 
+def test_the_last_text_comes_before_the_error() -> None:
+    def fail(_: Brake) -> Iterator[Event]:
+        yield Text("baseline", "one")
+        time.sleep(0.1)
+        yield from (Text("baseline", "one two"), Text("baseline", "one two three"))
+        raise InputError("No.")
+
+    updates = Run(fail, threading.Lock(), 10).updates(hz=2)
+    assert next(updates) == Text("baseline", "one")
+    assert next(updates) == Text("baseline", "one two three")
+    with pytest.raises(InputError, match="No"):
+        next(updates)
+
+
 def test_a_stopped_run_keeps_the_device_until_it_has_really_stopped() -> None:
     lock, finish = threading.Lock(), threading.Event()
 
@@ -122,8 +136,15 @@ def test_waiting_does_not_count_towards_the_deadline() -> None:
 
 def test_a_run_without_an_answer_says_that_its_time_is_over() -> None:
     run = Run(_until_pressed, threading.Lock(), 0.05)
-    with pytest.raises(IWPError, match="0 seconds"):
+    with pytest.raises(DeadlineError, match=r"limit of 0\.05 s;"):
         list(run)
+    with pytest.raises(DeadlineError, match="limit of 300 s;"):
+        list(Run(_over, threading.Lock(), 300))
+
+
+def _over(_: Brake) -> Iterator[Event]:
+    yield Stage("encoding")
+    raise Halted("deadline")
 
 
 def test_the_result_of_a_stopped_run_is_an_error() -> None:

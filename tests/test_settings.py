@@ -67,6 +67,11 @@ def test_a_value_that_cannot_be_used_is_named(name: str, value: str) -> None:
         Settings.from_env({name: value})
 
 
+def test_a_wrong_dtype_names_both_ways_of_setting_it() -> None:
+    with pytest.raises(IWPError, match=r"^--dtype or IWP_DTYPE must be .*, not 'x'\.$"):
+        Settings(dtype="x")
+
+
 def test_an_option_wins_over_the_environment_and_over_what_it_excludes() -> None:
     parser = argparse.ArgumentParser()
     flags.add(parser)

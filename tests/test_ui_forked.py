@@ -54,7 +54,7 @@ def test_stop_gives_the_device_back(engine: FakeEngine, forked: ForkedEngine) ->
         if number == 3:
             run.stop()
     engine.compare(PICTURE, "What?", 0.25).stop()
-    with pytest.raises(IWPError, match="stopped"):
+    with pytest.raises(IWPError, match="stopped before both answers"):
         run.result()
 
 

@@ -12,7 +12,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from iwp.errors import IWPError
-from iwp.types import Done, Event, Media, RunResult
+from iwp.run import result_of
+from iwp.types import Event, Media, RunResult
 
 if TYPE_CHECKING:
     from iwp.engine import Engine
@@ -58,10 +59,7 @@ class ForkedRun:
         Raises:
             IWPError: the run was stopped or failed.
         """
-        for event in self.updates():
-            if isinstance(event, Done):
-                return event.result
-        raise IWPError("The run was stopped before both answers were there.")
+        return result_of(self.updates())
 
 
 class ForkedEngine:
