@@ -136,7 +136,7 @@ def _rank(options: argparse.Namespace) -> int:
             "scores": ranked.ranking.scores.tolist(),
             "method": str(method),
             "model": engine.vlm.name,
-            "device": str(engine.vlm.device),
+            "device": engine.device_name,
         }
         print(_dump(content))
         return 0

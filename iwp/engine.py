@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from dataclasses import fields, replace
+from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -15,6 +15,7 @@ from iwp.adapters import load
 from iwp.answering import answer
 from iwp.budget import check_budget
 from iwp.errors import InputError, IWPError
+from iwp.options import check_options
 from iwp.pruners import PRUNERS
 from iwp.question import clean
 from iwp.run import Run
@@ -238,17 +239,8 @@ def choose_method(
     if name not in PRUNERS:
         raise InputError(f"There is no method {name!r}; choose one of {', '.join(PRUNERS)}.")
     kind = PRUNERS[name]
-    known = {field.name for field in fields(kind)}
-    wanted = dict(options or {})
+    chosen = {**kind.suited(len(vlm.adapter.decoder_layers), vlm.pruner), **(options or {})}
     if layer is not None:
-        wanted["layer"] = layer
-    for option in wanted:
-        if option not in known - {"budget"}:
-            listed = ", ".join(sorted(known - {"budget"}))
-            raise InputError(f"{kind.__name__} has no option {option!r}: it has {listed}.")
-    recommended = kind.suited(len(vlm.adapter.decoder_layers), vlm.pruner)
-    try:
-        return kind(**{**recommended, **wanted, "budget": budget})
-    except TypeError:  # a text where a number belongs
-        given = ", ".join(f"{key}={value!r}" for key, value in wanted.items())
-        raise InputError(f"{kind.__name__} cannot use {given}.") from None
+        chosen["layer"] = layer
+    check_options(kind, chosen)
+    return kind(**chosen, budget=budget)

@@ -1,12 +1,16 @@
-"""A method's settings from words such as `bandwidth=median`."""
+"""A method's settings from words such as `bandwidth=median`, and what each may be."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
+import math
+from collections.abc import Iterable, Mapping
+from dataclasses import fields
 from typing import Any
 
 from iwp.errors import InputError
+
+_LARGEST = 2**63 - 1  # what torch takes for a whole number
 
 
 def parse(words: Iterable[str]) -> dict[str, Any]:
@@ -22,6 +26,41 @@ def parse(words: Iterable[str]) -> dict[str, Any]:
             raise InputError(f"An option looks like bandwidth=median, not {word!r}.")
         try:
             found[name.strip()] = json.loads(value.strip().lower())
-        except json.JSONDecodeError:
+        except ValueError:  # also for a number of thousands of digits
             found[name.strip()] = value.strip()
     return found
+
+
+def check_options(method: type, given: Mapping[str, Any]) -> None:
+    """Hold options against a method's own, the budget apart, and values against their defaults.
+
+    Args:
+        method: a dataclass whose fields have defaults.
+        given: values by the names of options; whole numbers count as numbers too.
+
+    Raises:
+        InputError: there is no such option, or its value has another type or is not finite.
+    """
+    known = {field.name: type(field.default) for field in fields(method) if field.name != "budget"}
+    for name, value in given.items():
+        if name not in known:
+            listed = ", ".join(sorted(known))
+            raise InputError(f"{method.__name__} has no option {name!r}: it has {listed}.")
+        if wanted := _missed(known[name], value):
+            raise InputError(f"{method.__name__} takes {wanted}, not {name}={value!r}.")
+
+
+def _missed(kind: type, value: Any) -> str | None:
+    """What a value of this kind has to be, if `value` is not."""
+    if kind is tuple:
+        numbers = isinstance(value, list | tuple) and not any(_missed(int, one) for one in value)
+        return None if numbers else "a list of whole numbers"
+    if kind is bool:
+        return None if isinstance(value, bool) else "true or false"
+    if kind is int:
+        whole = type(value) is int and abs(value) <= _LARGEST
+        return None if whole else "a whole number"
+    if kind is float:
+        number = type(value) is float or (type(value) is int and abs(value) <= _LARGEST)
+        return None if number and math.isfinite(value) else "a finite number"
+    return None if isinstance(value, kind) else "text"
