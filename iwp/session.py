@@ -38,3 +38,8 @@ class Session:
     max_new_tokens: int
     baseline: Answer | None = None
     first_logits: Tensor | None = None
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of the tensors that make a session big: the picture's pixels and features."""
+        return sum(tensor.nbytes for tensor in (self.features, *self.prepared.vision.values()))

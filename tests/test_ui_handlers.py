@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import gradio as gr
@@ -16,8 +13,7 @@ from iwp.settings import Settings
 from iwp.ui import text
 from iwp.ui.handlers import Handlers
 from tests.browser.fake import FakeEngine
-
-TAB: Any = SimpleNamespace(session_hash="tab")
+from tests.ui_events import TAB, follow, release, wait_for
 
 
 @pytest.fixture
@@ -35,24 +31,6 @@ def engine() -> FakeEngine:
 @pytest.fixture
 def handlers(engine: FakeEngine, tmp_path: Path) -> Handlers:
     return Handlers(engine, Settings(), str(tmp_path / "cache"))  # type: ignore[arg-type]
-
-
-def follow(handlers: Handlers) -> list[tuple[Any, ...]]:
-    """What the page gets from the two events after `begin`: the map from the first only."""
-    ranked = list(handlers.rank(TAB))
-    return [*ranked, *((ranked[-1][0], *rest) for rest in handlers.answer(TAB))]
-
-
-def release(handlers: Handlers, budget: float, seq: int) -> None:
-    handlers.note(SimpleNamespace(budget=budget, seq=seq), TAB)  # type: ignore[arg-type]
-
-
-def wait_for(happened: Callable[[], bool]) -> None:
-    for _ in range(1000):
-        if happened():
-            return
-        time.sleep(0.01)
-    pytest.fail("it never happened")
 
 
 def test_compare_shows_the_picture_then_both_answers(handlers: Handlers, picture: str) -> None:
@@ -143,64 +121,25 @@ def test_a_new_question_starts_clean(handlers: Handlers, engine: FakeEngine, pic
     assert engine.runs == [("compare", 0.25), ("compare", 0.5)]
 
 
-def test_a_release_before_any_comparison_does_nothing(handlers: Handlers) -> None:
+def test_a_release_of_a_forgotten_comparison_says_what_to_do(
+    handlers: Handlers, engine: FakeEngine, picture: str
+) -> None:
+    handlers.begin(picture, "What?", 0.25, TAB)
+    follow(handlers)
+    handlers._visitors.get("tab").clear()
     release(handlers, 0.3, 1)
-    assert list(handlers.repruned(TAB)) == []
+    (last,) = handlers.repruned(TAB)
+    assert text.FORGOTTEN in last[-1]
+    assert engine.runs == [("compare", 0.25)]
+    handlers.begin(picture, "What?", 0.3, TAB)
+    assert list(handlers.repruned(TAB)) == []  # it waits for the comparison
+    assert text.DONE in follow(handlers)[-1][-1]
 
 
-def test_stop_ends_the_run_and_keeps_what_is_there(
-    handlers: Handlers, engine: FakeEngine, picture: str
-) -> None:
-    engine.word_s, engine.words = 0.02, 500
+def test_a_warning_reaches_the_page(handlers: Handlers, engine: FakeEngine, picture: str) -> None:
+    engine.warning = "Keys lie <far> apart."
     handlers.begin(picture, "What?", 0.25, TAB)
-    list(handlers.rank(TAB))
-    states = handlers.answer(TAB)
-    for state in states:
-        if len(state[0]) > 20:
-            break
-    handlers._visitors.get("tab").halt()  # what Stop does, without waiting for this very thread
-    *_, last = states
-    assert last[0].startswith("7,371 tokens")
-    assert "stopped by you" in last[2]
-    assert text.STOPPED in last[3]
-    assert handlers.last(TAB) == last
-
-
-def test_stop_before_the_turn_comes_runs_nothing(
-    handlers: Handlers, engine: FakeEngine, picture: str
-) -> None:
-    handlers.begin(picture, "What?", 0.25, TAB)
-    handlers.halt(TAB)
-    assert text.STOPPED in handlers.last(TAB)[-1]
-    states = follow(handlers)
-    assert text.STOPPED in states[-1][4]
-    assert engine.runs == []
-
-
-@pytest.mark.parametrize("event", ["rank", "answer"])
-def test_a_closed_tab_stops_its_run(
-    handlers: Handlers, engine: FakeEngine, picture: str, event: str
-) -> None:
-    engine.words = 500
-    handlers.begin(picture, "What?", 0.25, TAB)
-    if event == "answer":
-        list(handlers.rank(TAB))
-    states = getattr(handlers, event)(TAB)
-    next(states)
-    states.close()
-    wait_for(lambda: not engine.busy)
-
-
-def test_a_forgotten_visitor_stops_too(
-    handlers: Handlers, engine: FakeEngine, picture: str
-) -> None:
-    engine.words = 500
-    handlers.begin(picture, "What?", 0.25, TAB)
-    list(handlers.rank(TAB))  # the run goes on between the two events
-    assert engine.busy
-    handlers.forget(TAB)
-    wait_for(lambda: not engine.busy)
-    assert len(handlers._visitors) == 0
+    assert "Keys lie &lt;far&gt; apart." in follow(handlers)[-1][3]
 
 
 @pytest.mark.parametrize(

@@ -67,8 +67,25 @@ def test_one_side_alone_leaves_dashes() -> None:
 def test_an_answer_cut_short_says_why() -> None:
     assert "finish" not in timings.render(BASELINE, PRUNED)
     html = timings.render(replace(BASELINE, finish="deadline"), replace(PRUNED, finish="stopped"))
-    assert "Every visual token: stopped at the time limit." in html
+    assert "Every visual token: stopped at the time limit, press Compare" in html
     assert "Only the kept tokens: stopped by you." in html
+
+
+def test_an_answer_cut_short_has_no_ratio_of_totals() -> None:
+    def total(baseline: Answer) -> str:
+        return timings.render(baseline, PRUNED).split("Total")[1].split("</tr>")[0]
+
+    assert "2.0×" in total(BASELINE)  # noqa: RUF001
+    cut = replace(BASELINE, finish="deadline")
+    assert "×" not in total(cut)  # noqa: RUF001
+    assert "press Compare" in timings.render(cut, PRUNED)
+
+
+def test_a_warning_stands_above_everything() -> None:
+    assert "note" not in timings.render(BASELINE, PRUNED)
+    html = timings.render(BASELINE, PRUNED, Fidelity(0.1, None, None, True), "Wide <keys>.")
+    assert '<p class="note">Wide &lt;keys&gt;.</p>' in html
+    assert html.index("Wide") < html.index("fidelity") < html.index("<table>")
 
 
 def test_nothing_measured_is_not_zero() -> None:

@@ -80,20 +80,24 @@ class Handlers:
         if visitor.stopped:
             yield visitor.show(visitor.page.ended()).values()
             return
-        with _sentences():
-            visitor.start(self._engine.compare(asked.media, asked.question, asked.budget))
-            for event in _until_ranked(visitor):
-                page = after(event, visitor, asked.budget)
-                if isinstance(event, Ranked):
-                    ranked = token_map.ranked(
-                        asked.run_id, asked.picture, event.layout, event.ranking, asked.budget
-                    )
-                    page = replace(page, token_map=ranked)
-                yield visitor.show(page).values()
-        if visitor.run is None:
+        try:
+            with _sentences():
+                visitor.start(self._engine.compare(asked.media, asked.question, asked.budget))
+                for event in _until_ranked(visitor):
+                    page = after(event, visitor, asked.budget)
+                    if isinstance(event, Ranked):
+                        ranked = token_map.ranked(
+                            asked.run_id, asked.picture, event.layout, event.ranking, asked.budget
+                        )
+                        page = replace(page, token_map=ranked)
+                    yield visitor.show(page).values()
+        except gr.Error:
+            yield visitor.show(visitor.page.ended()).values()
+            raise
+        if visitor.run is None and visitor.asked is asked:
             yield visitor.show(visitor.page.ended()).values()
 
-    def answer(self, request: gr.Request) -> Iterator[tuple[str, ...]]:
+    def answer(self, request: gr.Request) -> Iterator[tuple[Any, ...]]:
         """Show both answers of the run that `rank` started, and then a budget released since."""
         visitor = self._visitors.get(request.session_hash)
         if visitor.asked is None:
@@ -119,11 +123,15 @@ class Handlers:
         """
         visitor = self._visitors.get(request.session_hash)
         budget, session = visitor.wanted, visitor.session
-        if session is None or visitor.run is not None:
-            return  # nothing to answer yet; a comparison that is going on looks here at its end
+        if session is None:
+            if not visitor.waiting:  # forgotten: only a page with ranked tokens releases a budget
+                yield (gr.skip(), gr.skip(), gr.skip(), timings.status(text.FORGOTTEN))
+            return
+        if visitor.run is not None:
+            return  # a comparison that is going on looks here at its end
         if visitor.stopped or visitor.answered == budget:
             return
-        known = visitor.baseline
+        known, visitor.answered = visitor.baseline, None
         visitor.show(replace(visitor.page, pruned="", timings=timings.render(known, None)))
         with _sentences():
             visitor.start(self._engine.repruned(session, budget))
@@ -134,13 +142,17 @@ class Handlers:
     def halt(self, request: gr.Request) -> None:
         """Stop this tab's run and wait until it has ended. Not queued."""
         visitor = self._visitors.get(request.session_hash)
+        run = visitor.run
         visitor.halt()
-        if visitor.run is not None:
+        if run is not None:
             visitor.idle.wait(_HALT_PATIENCE_S)
+            visitor.finish(run)  # its event may be cancelled while it waits in the queue
 
     def last(self, request: gr.Request) -> tuple[str, ...]:
         """What a stopped run left, for the page whose event was cancelled."""
         visitor = self._visitors.get(request.session_hash)
+        if visitor.run is not None:  # the next one has started
+            return visitor.page.answers()
         return visitor.show(visitor.page.ended()).answers()
 
     def forget(self, request: gr.Request) -> None:
@@ -187,30 +199,38 @@ class Handlers:
 
         An answer given `again` also ends when a newer budget is wanted: the next event has it.
         """
-        if visitor.events is None:
+        run, events = visitor.run, visitor.events
+        if events is None:
             return
         try:
             with _sentences():
-                for event in visitor.events:
-                    if again and visitor.wanted != budget:
+                for event in events:
+                    if visitor.run is not run or (again and visitor.wanted != budget):
                         return
                     yield visitor.show(after(event, visitor, budget)).answers()
+        except gr.Error:
+            yield visitor.show(visitor.page.ended()).answers()
+            raise
         finally:
-            visitor.finish()
-        yield visitor.show(visitor.page.ended()).answers()
+            current = visitor.finish(run)
+        if current:
+            yield visitor.show(visitor.page.ended()).answers()
 
 
 def _until_ranked(visitor: Visitor) -> Iterator[Event]:
     """The run's events up to the ranking. The run goes on unless this ends in any other way."""
+    run, events = visitor.run, visitor.events
     try:
-        for event in visitor.events or ():
+        for event in events or ():
+            if visitor.run is not run:
+                return
             yield event
             if isinstance(event, Ranked):
                 return
     except BaseException:  # also when the tab is closed
-        visitor.finish()
+        visitor.finish(run)
         raise
-    visitor.finish()
+    visitor.finish(run)
 
 
 @contextmanager

@@ -53,7 +53,7 @@ def _side_done(event: SideDone, visitor: Visitor, budget: float) -> Page:
 def _done(event: Done, visitor: Visitor) -> Page:
     result = event.result
     late = result.pruned.finish == "deadline"
-    table = timings.render(visitor.baseline, result.pruned, result.fidelity)
+    table = timings.render(visitor.baseline, result.pruned, result.fidelity, result.warning)
     return replace(
         visitor.page,
         timings=table,

@@ -24,6 +24,7 @@ class Row(NamedTuple):
     value: Callable[[Answer], float | None]
     show: Callable[[float], str]
     compared: bool = True
+    whole: bool = False  # compared only where both answers ended by themselves
 
 
 ROWS = (
@@ -32,27 +33,37 @@ ROWS = (
     Row("Prefill", lambda a: a.timing.prefill_s, seconds),
     Row("First token", lambda a: a.timing.first_token_s, seconds),
     Row("Per further token", lambda a: a.timing.per_token_s or None, seconds),
-    Row("Total", lambda a: a.timing.total_s, seconds),
+    Row("Total", lambda a: a.timing.total_s, seconds, whole=True),
     Row("KV cache", lambda a: a.kv_bytes, lambda v: megabytes(int(v))),
     Row("Peak device memory", lambda a: a.peak_bytes, lambda v: megabytes(int(v))),
 )
 
 
-def render(baseline: Answer | None, pruned: Answer | None, fidelity: Fidelity | None = None) -> str:
-    """The table as HTML, what pruning lost above it; what is not there yet shows a dash."""
+def render(
+    baseline: Answer | None,
+    pruned: Answer | None,
+    fidelity: Fidelity | None = None,
+    warning: str | None = None,
+) -> str:
+    """The table as HTML; what is not there yet shows a dash.
+
+    Above it stand the `warning`, a plain sentence, and what pruning lost.
+    """
     if baseline is None and pruned is None:
         return ""
     n = baseline.visual_tokens if baseline else 0
     kept = pruned.visual_tokens if pruned else None
     body = [_line("Visual tokens", _tokens(baseline, n), _tokens(pruned, n), _ratio(n, kept))]
+    whole = not any(side and side.finish in ("stopped", "deadline") for side in (baseline, pruned))
     for row in ROWS:
         left, right = (row.value(side) if side else None for side in (baseline, pruned))
         if row.label == "Peak device memory" and left is None and right is None:
             continue
-        ratio = _ratio(left, right) if row.compared else _NONE
+        ratio = _ratio(left, right) if row.compared and (whole or not row.whole) else _NONE
         body.append(_line(row.label, _shown(row, left), _shown(row, right), ratio))
     return (
-        f'<div class="timings">{_fidelity(fidelity)}<table><thead><tr><th scope="col"></th>'
+        f'<div class="timings">{_note(warning)}{_fidelity(fidelity)}'
+        f'<table><thead><tr><th scope="col"></th>'
         f'<th scope="col">{text.BASELINE}</th><th scope="col">{text.PRUNED}</th>'
         f'<th scope="col">Ratio</th></tr></thead><tbody>{"".join(body)}</tbody></table>'
         f"{_finishes(baseline, pruned)}<p>{text.TIMING_NOTE}</p></div>"
@@ -88,6 +99,10 @@ def _ratio(left: float | None, right: float | None) -> str:
         return _NONE
     ratio = left / right
     return f"{ratio:.1f}{_TIMES}" if ratio < 100 else f"{ratio:.0f}{_TIMES}"
+
+
+def _note(sentence: str | None) -> str:
+    return f'<p class="note">{escape(sentence)}</p>' if sentence else ""
 
 
 def _fidelity(fidelity: Fidelity | None) -> str:

@@ -19,7 +19,7 @@ const gridChoice = find('[data-choice="grid"]');
 
 const view = {
   id: null, map: null, percent: Number(range.value), keep: 0, mode: "mask", grid: null,
-  cell: null, line: 1, answered: null, seq: 0,
+  cell: null, line: 1, seq: 0,
 };
 
 // --- value -------------------------------------------------------------------------------
@@ -37,7 +37,6 @@ function load(value) {
   }
   if (value.id === view.id) return;        // a streamed answer sends the map again and again
   view.id = value.id;
-  view.answered = value.budget;
   view.map = {
     n: value.n, width: value.width, height: value.height,
     grids: value.grids.map((wire) => new TokenGrid(wire, value.n)),
@@ -53,7 +52,7 @@ function load(value) {
   hideCell();
   setPercent(view.percent);
   fit();
-  if (value.n) release();                  // the budget may have moved while the server ranked
+  if (view.percent / 100 !== value.budget) release();      // moved while the server ranked
 }
 
 function offerGrids() {
@@ -177,11 +176,10 @@ function drawCurve() {
 }
 
 function release() {
-  const budget = view.percent / 100;
-  if (!view.map || !view.map.n || budget === view.answered) return;
-  view.answered = budget;
+  if (!view.map || !view.map.n) return;
   view.seq += 1;
-  trigger("release", { budget, seq: view.seq });
+  // Also an unchanged budget: the server knows whether its answer was stopped, or failed.
+  trigger("release", { budget: view.percent / 100, seq: view.seq });
 }
 
 let settling = 0;

@@ -16,6 +16,13 @@ if TYPE_CHECKING:
     from iwp.ui.backend import PageRun
 
 _UPDATES_HZ = 10.0  # often enough to read along, rare enough for a slow browser
+_MOST_BYTES = 2**30  # a 7B model's session has about 70 MB
+
+
+def _event_set() -> threading.Event:
+    event = threading.Event()
+    event.set()
+    return event
 
 
 @dataclass(frozen=True)
@@ -39,7 +46,7 @@ class Visitor:
         baseline: the answer with every visual token.
         wanted: the newest budget, a fraction.
         seq: number of the release that asked for `wanted`; late older releases are ignored.
-        answered: budget of the pruned answer on the page.
+        answered: budget of the pruned answer on the page; None while it is not a whole one.
         stopped: Stop was pressed after the last question or release.
         run: the run that is going on.
         events: its events that are not on the page yet.
@@ -56,8 +63,21 @@ class Visitor:
     stopped: bool = False
     run: PageRun | None = None
     events: Iterator[Event] | None = None
-    idle: threading.Event = field(default_factory=threading.Event)
+    idle: threading.Event = field(default_factory=_event_set)
     page: Page = field(default_factory=Page)
+    _changing: threading.Lock = field(default_factory=threading.Lock)
+
+    @property
+    def waiting(self) -> bool:
+        """Whether a comparison is going on or still has to start."""
+        return self.run is not None or self.page.busy
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of the decoded picture and of the session."""
+        frames = self.asked.media.frames if self.asked else ()
+        pixels = sum(frame.width * frame.height for frame in frames)
+        return 3 * pixels + (self.session.nbytes if self.session else 0)
 
     def show(self, page: Page) -> Page:
         """Note what the tab shows from now on."""
@@ -65,8 +85,9 @@ class Visitor:
         return page
 
     def ask(self, asked: Asked) -> None:
-        """Start from nothing with a new question."""
+        """Start from nothing with a new question. An earlier run changes nothing any more."""
         self.halt()
+        self.finish(self.run)
         self.clear()
         self.asked = asked
         self.wanted = asked.budget
@@ -85,20 +106,32 @@ class Visitor:
 
     def start(self, run: PageRun) -> None:
         """Make `run` the one that is going on; an earlier one ends."""
-        self.finish()
-        self.idle.clear()
-        self.run = run
-        self.events = run.updates(_UPDATES_HZ)
+        with self._changing:
+            if self.run is not None:
+                self.run.stop()
+            self.idle.clear()
+            self.run = run
+            self.events = run.updates(_UPDATES_HZ)
         if self.stopped:
             run.stop()
 
-    def finish(self) -> None:
-        """No run is going on any more. Only sets flags: called on the server's event loop too."""
-        if self.run is not None:
-            self.run.stop()
-        self.run = None
-        self.events = None
-        self.idle.set()
+    def finish(self, run: PageRun | None) -> bool:
+        """`run` is over. Waits for nothing: called on the server's event loop too.
+
+        Returns:
+            Whether it was the one going on. The event of an earlier run may end long after the
+            next one has started, and leaves that one alone.
+        """
+        if run is None:
+            return False
+        run.stop()
+        with self._changing:
+            if self.run is not run:
+                return False
+            self.run = None
+            self.events = None
+            self.idle.set()
+            return True
 
     def halt(self) -> None:
         """Stop what is running, and what waits to run. Returns at once."""
@@ -108,10 +141,15 @@ class Visitor:
 
 
 class Visitors:
-    """Open tabs by session hash. The least recently used are forgotten beyond `most`."""
+    """Open tabs by session hash. The least recently used are forgotten beyond `most`.
 
-    def __init__(self, most: int = 64) -> None:
+    Of tabs that hold more than `most_bytes` together, the least recently used lose their picture
+    and session; those whose comparison is going on or has to start keep them.
+    """
+
+    def __init__(self, most: int = 64, most_bytes: int = _MOST_BYTES) -> None:
         self._most = most
+        self._most_bytes = most_bytes
         self._tabs: OrderedDict[str, Visitor] = OrderedDict()
         self._lock = threading.Lock()
 
@@ -125,7 +163,18 @@ class Visitors:
             self._tabs.move_to_end(session_hash or "")
             while len(self._tabs) > self._most:
                 self._tabs.popitem(last=False)[1].halt()
+            self._lighten(visitor)
             return visitor
+
+    def _lighten(self, newest: Visitor) -> None:
+        held = sum(visitor.nbytes for visitor in self._tabs.values())
+        for visitor in self._tabs.values():
+            if held <= self._most_bytes or visitor is newest:
+                return
+            if not visitor.waiting:
+                held -= visitor.nbytes
+                visitor.asked = None
+                visitor.clear()
 
     def forget(self, session_hash: str | None) -> None:
         """Stop and drop a closed tab."""

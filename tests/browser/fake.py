@@ -44,6 +44,7 @@ class FakeSession:
     ranking: Ranking
     question: str
     baseline: Answer | None = None
+    nbytes: int = 0
 
 
 class FakeEngine:
@@ -60,6 +61,7 @@ class FakeEngine:
         self.word_s = word_s
         self.words = words
         self.crops = crops
+        self.warning: str | None = None
         self.runs: list[tuple[str, float]] = []
         self.finished: list[str] = []
         self._device = threading.Lock()
@@ -150,6 +152,7 @@ class FakeEngine:
             device=str(self.vlm.device),
             attention=self.vlm.attention,
             fidelity=judge(session.ranking, session.baseline, pruned, None, None),
+            warning=self.warning,
         )
 
 

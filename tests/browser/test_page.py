@@ -10,6 +10,7 @@ import pytest
 from PIL import Image
 
 from iwp.budget import keep_count
+from iwp.ui.visitors import Visitor, Visitors
 from tests.browser.conftest import Visit
 from tests.browser.fake import FakeEngine
 
@@ -114,6 +115,36 @@ def test_stop_ends_both_answers(visit: Open, picture: Path, slow_engine: FakeEng
     opened.wait_for_text("#timings", "stopped by you")
     assert not slow_engine.busy
     assert opened.answer("pruned") == ""
+
+
+def test_the_same_budget_is_answered_after_a_stop(
+    compared: Visit, engine: FakeEngine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = len(engine.runs)
+    compared.page.click(".presets button:text-is('22.2 %')")  # what the page shows already
+    compared.page.wait_for_timeout(800)
+    assert len(engine.runs) == before
+    monkeypatch.setattr(engine, "words", 4000)
+    compared.page.click(".presets button:text-is('50 %')")
+    compared.wait_for_text("#status", "Answering with only")
+    compared.page.click("#stop")
+    compared.wait_for_text("#status", "Stopped")
+    monkeypatch.setattr(engine, "words", 6)
+    compared.page.click(".presets button:text-is('50 %')")
+    compared.wait_for_text("#status", "Done")
+    assert engine.runs[before:] == [("repruned", 0.5), ("repruned", 0.5)]
+
+
+def test_a_forgotten_comparison_says_what_to_do(
+    compared: Visit, engine: FakeEngine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Visitors, "get", lambda *_: Visitor())
+    before, pruned = len(engine.runs), compared.answer("pruned")
+    compared.page.click(".presets button:text-is('5 %')")
+    compared.wait_for_text("#status", "Press Compare")
+    assert compared.answer("pruned") == pruned
+    assert "Total" in compared.page.inner_text("#timings")
+    assert len(engine.runs) == before
 
 
 def test_closing_the_tab_stops_the_run(visit: Open, picture: Path, slow_engine: FakeEngine) -> None:
