@@ -107,7 +107,7 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _run(options: argparse.Namespace) -> int:
-    from iwp.overlay import render
+    from iwp.overlay import kept_first, render
 
     budget = parse_budget(options.budget)
     media, engine, method = _start(options, budget)
@@ -119,7 +119,8 @@ def _run(options: argparse.Namespace) -> int:
     finally:
         run.stop()
     if options.overlay:
-        picture = render(media, result.layout, result.ranks, len(result.kept), mode=options.mode)
+        ranks = kept_first(result.ranks, result.kept)
+        picture = render(media, result.layout, ranks, len(result.kept), mode=options.mode)
         _save(picture, options.overlay)
     print(_dump(report.to_json(result)) if options.json else report.table(result))
     return 0

@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from iwp import generate, measure
-from iwp.budget import keep_count
 from iwp.run import Halted
 from iwp.types import Answer, FinishReason, Text, Timing
 
@@ -100,7 +99,7 @@ def _planned(session: Session, pruner: Pruner | None) -> tuple[int, ...]:
     n = session.prepared.layout.n
     keep = n
     if pruner is not None and pruner.budget != "auto":
-        keep = keep_count(n, pruner.budget)
+        keep = pruner.plan(n)[-1][1]
     return tuple((session.ranking.ranks < keep).nonzero().flatten().tolist())
 
 

@@ -64,6 +64,19 @@ def render(
     return Image.fromarray(painted)
 
 
+def kept_first(ranks: Sequence[int], kept: Sequence[int]) -> list[int]:
+    """Ranks under which exactly the `kept` tokens come first, in their old order otherwise.
+
+    The same ranks for a method whose budgets are nested; for others what `render` needs.
+    """
+    stays = set(kept)
+    order = sorted(range(len(ranks)), key=lambda token: (token not in stays, ranks[token]))
+    found = [0] * len(ranks)
+    for rank, token in enumerate(order):
+        found[token] = rank
+    return found
+
+
 def token_of_pixel(layout: VisualLayout, grid: TokenGrid) -> Tokens:
     """(height, width) number of the visual token that holds each pixel's centre, or NO_TOKEN."""
     tokens = np.full((layout.height, layout.width), NO_TOKEN, dtype=np.int32)

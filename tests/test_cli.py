@@ -98,7 +98,8 @@ def test_options_of_the_method_can_be_set(
 def test_the_method_can_find_its_budget(run: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     kept = []
     for tolerance in ("0.9", "0.1"):
-        assert main([*run, "--json", "--budget", "auto", "--set", f"tolerance={tolerance}"]) == 0
+        words = ["--set", "measure=dual_weight", "--set", f"tolerance={tolerance}"]
+        assert main([*run, "--json", "--budget", "auto", *words]) == 0
         content = json.loads(capsys.readouterr().out)
         assert content["budget"] == len(content["kept"]) / content["n_visual"]
         assert content["fidelity"]["dual_weight_error"] <= float(tolerance)

@@ -8,7 +8,7 @@ import torch
 from PIL import Image
 
 from iwp.adapters.anyres import AnyRes
-from iwp.overlay import NO_TOKEN, render, token_of_pixel
+from iwp.overlay import NO_TOKEN, kept_first, render, token_of_pixel
 from iwp.types import Block, Media, TokenGrid, VisualLayout
 from tests import tiny
 
@@ -129,3 +129,8 @@ def test_a_real_layout_lights_exactly_its_tokens(size: tuple[int, int]) -> None:
     if min(size) > 100:
         real = np.arange(hires.rows * hires.stride).reshape(hires.rows, -1)[:, : hires.cols]
         assert set(np.unique(tokens[tokens >= 0])) == set((hires.offset + real).ravel())
+
+
+def test_kept_tokens_come_first_whatever_their_ranks() -> None:
+    assert kept_first([2, 0, 1, 3], [1, 2]) == [2, 0, 1, 3]  # nested: nothing moves
+    assert kept_first([2, 0, 1, 3], [0, 3]) == [0, 2, 3, 1]

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
     from iwp.pruners.base import LayerView
 
-MEASURES = ("dual_weight", "attention_output")
+MEASURES = ("attention_output", "dual_weight")
 """The relative errors that `error_curve` can measure."""
 
 

@@ -76,8 +76,8 @@ class IWP(Pruner):
     normalizer: str = "eta"
     bandwidth: str = "sqrt_d"
     separators: str = "prunable"
-    tolerance: float = 0.7
-    measure: str = "dual_weight"
+    tolerance: float = 0.25
+    measure: str = "attention_output"
 
     def __post_init__(self) -> None:
         super().__post_init__()

@@ -92,9 +92,10 @@ def settings(
                     pruner: Pruner = Oracle(budget, layer)
                 else:
                     mine = options if method == "iwp" else {}
-                    pruner = choose_method(vlm, budget, method, layer, mine)
-                out.append(Setting(f"{method} {budget:.1%} @{layer}", pruner))
-    return out
+                    place = None if PRUNERS[method].own_layer else layer
+                    pruner = choose_method(vlm, budget, method, place, mine)
+                out.append(Setting(f"{method} {budget:.1%} @{pruner.layer}", pruner))
+    return list(dict.fromkeys(out))  # a method with a layer of its own has one for all layers
 
 
 class Tally:

@@ -40,6 +40,7 @@ class TokenGrid {
     this.blocks = wire.blocks.map(([r0, r1, c0, c1, x0, y0, x1, y1]) => (
       { r0, r1, c0, c1, x0, y0, x1, y1 }
     ));
+    for (const block of this.blocks) block.beside = this.beside(block);
     this.ranks = decodeArray(wire.ranks, Uint32Array);
     this.scores = decodeArray(wire.scores, Uint16Array);
     this.rowEnds = wire.row_ends ? decodeArray(wire.row_ends, Uint32Array) : null;
@@ -141,55 +142,75 @@ class TokenGrid {
   }
 
   drawOutline(context, scale, keep) {
-    context.beginPath();
-    let strokes = 0;
-    for (const block of this.blocks) strokes += this.traceBlock(context, block, scale, keep);
+    const lines = this.blocks.flatMap((block) => this.edges(block, scale, keep));
     // a dark halo under the line; left out where it would cost more than it shows
-    if (strokes < 2500) {
-      context.lineWidth = 3 * scale.line;
-      context.strokeStyle = "rgba(0, 0, 0, 0.75)";
-      context.stroke();
+    if (lines.length < 2500) {
+      context.fillStyle = "rgba(0, 0, 0, 0.75)";
+      for (const edge of lines) TokenGrid.fillEdge(context, edge, 3 * scale.line);
     }
-    context.lineWidth = 1.4 * scale.line;
-    context.strokeStyle = KEPT_LINE;
-    context.stroke();
+    context.fillStyle = KEPT_LINE;
+    for (const edge of lines) TokenGrid.fillEdge(context, edge, 1.4 * scale.line);
   }
 
-  // Border between kept and dropped cells, edges on one line merged. Returns the number of lines.
-  traceBlock(context, block, scale, keep) {
-    const { r0, r1, c0, c1 } = block;
+  // Rectangles: filling them is several times as fast as stroking one long path.
+  static fillEdge(context, [x, y, width, height], thick) {
+    const half = thick / 2;
+    context.fillRect(x - half, y - half, width + thick, height + thick);
+  }
+
+  // Border between kept and dropped cells as [x, y, width, height], edges on one line merged.
+  edges(block, scale, keep) {
+    const { r0, r1, c0, c1, beside } = block;
     const stepX = ((block.x1 - block.x0) / (c1 - c0)) * scale.x;
     const stepY = ((block.y1 - block.y0) / (r1 - r0)) * scale.y;
     const x = (col) => block.x0 * scale.x + (col - c0) * stepX;
     const y = (row) => block.y0 * scale.y + (row - r0) * stepY;
-    const kept = (row, col) => row >= 0 && col >= 0 && row < this.rows && col < this.cols
-      && this.ranks[row * this.cols + col] < keep;
-    let lines = 0;
+    const { ranks, cols } = this;
+    const kept = (row, col) => {
+      if ((row < r0 && !beside.top) || (row >= r1 && !beside.bottom)) return false;
+      if ((col < c0 && !beside.left) || (col >= c1 && !beside.right)) return false;
+      return ranks[row * cols + col] < keep;
+    };
+    const found = [];
     const runs = (first, last, isEdge, line) => {
       let start = -1;
       for (let i = first; i <= last; i++) {
         const edge = i < last && isEdge(i);
         if (edge && start < 0) start = i;
         if (!edge && start >= 0) {
-          line(start, i);
-          lines += 1;
+          found.push(line(start, i));
           start = -1;
         }
       }
     };
     for (let row = r0; row <= r1; row++) {
-      runs(c0, c1, (col) => kept(row - 1, col) !== kept(row, col), (from, to) => {
-        context.moveTo(x(from), y(row));
-        context.lineTo(x(to), y(row));
-      });
+      runs(c0, c1, (col) => kept(row - 1, col) !== kept(row, col), (from, to) => (
+        [x(from), y(row), x(to) - x(from), 0]
+      ));
     }
     for (let col = c0; col <= c1; col++) {
-      runs(r0, r1, (row) => kept(row, col - 1) !== kept(row, col), (from, to) => {
-        context.moveTo(x(col), y(from));
-        context.lineTo(x(col), y(to));
-      });
+      runs(r0, r1, (row) => kept(row, col - 1) !== kept(row, col), (from, to) => (
+        [x(col), y(from), 0, y(to) - y(from)]
+      ));
     }
-    return lines;
+    return found;
+  }
+
+  // On which sides the next cells of the grid are also next on the picture. Tiles that are stacked
+  // in one grid lie elsewhere.
+  beside(block) {
+    const near = (a, b, cell) => Math.abs(a - b) < cell / 2;
+    const wide = (block.x1 - block.x0) / (block.c1 - block.c0);
+    const high = (block.y1 - block.y0) / (block.r1 - block.r0);
+    const some = (test) => this.blocks.some(test);
+    const sameCols = (b) => b.c0 === block.c0 && near(b.x0, block.x0, wide);
+    const sameRows = (b) => b.r0 === block.r0 && near(b.y0, block.y0, high);
+    return {
+      top: some((b) => b.r1 === block.r0 && sameCols(b) && near(b.y1, block.y0, high)),
+      bottom: some((b) => b.r0 === block.r1 && sameCols(b) && near(b.y0, block.y1, high)),
+      left: some((b) => b.c1 === block.c0 && sameRows(b) && near(b.x1, block.x0, wide)),
+      right: some((b) => b.c0 === block.c1 && sameRows(b) && near(b.x0, block.x1, wide)),
+    };
   }
 
   // The cell under a picture pixel, or null on a seam.
