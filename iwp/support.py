@@ -11,7 +11,6 @@ from torch import Tensor, nn
 
 from iwp.errors import IWPError, ModelError
 
-
 # Hooks of two threads on one model would mix; a lock per decoder lives as long as the decoder.
 _locks: weakref.WeakKeyDictionary[nn.Module, threading.RLock] = weakref.WeakKeyDictionary()
 _locks_guard = threading.Lock()
