@@ -12,6 +12,8 @@ from iwp.errors import InputError
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
+_TICKS = (1, 2, 5, 10, 20, 50, 100)  # percent
+
 Row = Mapping[str, Any]
 
 
@@ -95,6 +97,8 @@ def curves(path: Path, x: str, y: str, lines: Mapping[str, Sequence[tuple[float,
         axes.plot(
             [100 * a for a, _ in ordered], [100 * b for _, b in ordered], marker=marker, label=name
         )
+    axes.set_xticks(_TICKS, [str(tick) for tick in _TICKS])
+    axes.minorticks_off()
     axes.grid(alpha=0.3)
     axes.legend()
     figure.savefig(path, dpi=130)
