@@ -152,7 +152,7 @@ class TokenGrid {
     for (const edge of lines) TokenGrid.fillEdge(context, edge, 1.4 * scale.line);
   }
 
-  // Rectangles: filling them is several times as fast as stroking one long path.
+  // Rectangles: the browser fills them faster than it strokes one long path.
   static fillEdge(context, [x, y, width, height], thick) {
     const half = thick / 2;
     context.fillRect(x - half, y - half, width + thick, height + thick);
