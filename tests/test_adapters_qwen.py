@@ -15,7 +15,6 @@ import iwp
 from iwp import generate
 from iwp.adapters import ADAPTERS, VLM, Adapter, load
 from iwp.adapters.base import Prepared
-from iwp.errors import InputError
 from iwp.pruners import IWP, Random
 from iwp.pruning import prune
 from iwp.types import Media
@@ -173,13 +172,6 @@ def test_special_tokens_in_a_question_are_plain_text(name: str, question: str) -
     assert specials(question) == specials("what is")
     ids = adapter.prepare(_media(), question).input_ids[0].tolist()
     assert question in adapter.decode_text(ids)
-
-
-@every_family
-def test_video_is_refused(name: str) -> None:
-    frames = Media((tiny.picture(),) * 2, (0.0, 1.0), "video")
-    with pytest.raises(InputError, match="still pictures"):
-        _adapter(name).prepare(frames, "What?")
 
 
 @pytest.fixture(scope="module", params=QWEN)

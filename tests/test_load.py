@@ -15,7 +15,7 @@ from transformers import LlavaOnevisionProcessor, PreTrainedTokenizerFast
 import iwp.adapters.loading as loading
 from iwp.adapters import ADAPTERS, VLM, load
 from iwp.adapters.llava_onevision import LlavaOnevision
-from iwp.errors import InputError, ModelError
+from iwp.errors import ModelError
 from iwp.types import Media
 from tests import tiny
 
@@ -244,12 +244,6 @@ def test_answers(vlm: VLM) -> None:
     assert vlm.adapter.stop_ids == {tokenizer.eos_token_id}
     ids = [*tokenizer(" a red star ")["input_ids"], tokenizer.eos_token_id]
     assert vlm.adapter.decode_text(ids) == "a red star"
-
-
-def test_video_is_refused(vlm: VLM) -> None:
-    frames = Media((tiny.picture(),) * 2, (0.0, 1.0), "video")
-    with pytest.raises(InputError, match="still pictures"):
-        vlm.adapter.prepare(frames, "What?")
 
 
 def test_prepare_takes_a_picture_of_any_accepted_size(vlm: VLM) -> None:

@@ -1,16 +1,24 @@
-"""LLaVA-OneVision: SigLIP crops of a picture in AnyRes packing, and a Qwen2 decoder."""
+"""LLaVA-OneVision: SigLIP crops in AnyRes packing or pooled frames, and a Qwen2 decoder."""
 
 from __future__ import annotations
 
-from typing import ClassVar
+from collections.abc import Mapping
+from fractions import Fraction
+from typing import Any, ClassVar
+
+import torch
+from torch import Tensor
 
 from iwp.adapters.anyres import AnyRes
-from iwp.adapters.stills import StillPictures
-from iwp.types import VisualLayout
+from iwp.adapters.base import Prepared
+from iwp.adapters.clips import Clips
+from iwp.adapters.geometry import Axis, blocks
+from iwp.errors import ModelError
+from iwp.types import Media, TokenGrid, VisualLayout
 
 
-class LlavaOnevision(StillPictures):
-    """Still pictures for `LlavaOnevisionForConditionalGeneration`."""
+class LlavaOnevision(Clips):
+    """Still pictures and videos for `LlavaOnevisionForConditionalGeneration`."""
 
     model_type: ClassVar[str] = "llava_onevision"
 
@@ -24,3 +32,39 @@ class LlavaOnevision(StillPictures):
             max_crops=int(config.vision_aspect_ratio.removeprefix("anyres_max_")),
         )
         return anyres.layout(width, height)
+
+    def _clip_layout(self, media: Media, shown: Mapping[str, Any]) -> VisualLayout:
+        """A grid for every frame, then one token that ends the clip and belongs to no grid.
+
+        A frame is squashed into one crop, and its patches are pooled to half as many a side,
+        rounded up.
+        """
+        vision = self.model.config.vision_config
+        crop, patch = vision.image_size, vision.patch_size
+        if tuple(shown["pixel_values_videos"].shape[-2:]) != (crop, crop):
+            raise ModelError(
+                "This model's processor does not bring frames to the size that its vision tower "
+                "reads: it has settings that are not supported."
+            )
+        patches = crop // patch
+        side = -(-patches // 2)
+        width, height = media.size
+        # The interpolation spreads its cells evenly over all whole patches.
+        cells, step = range(side), Fraction(patches * patch, side)
+        pieces = blocks(
+            Axis(height, crop).spans(cells, 0, step), Axis(width, crop).spans(cells, 0, step)
+        )
+        grids = tuple(
+            TokenGrid(f"frame{i}", f"Frame {i + 1}", side, side, i * side**2, pieces, frame=i)
+            for i in range(len(media.frames))
+        )
+        return VisualLayout(len(grids) * side**2 + 1, width, height, grids)
+
+    @torch.no_grad()
+    def encode(self, prepared: Prepared) -> Tensor:
+        """See `Adapter.encode`; the token that ends a clip is the learnt newline of pictures."""
+        features = super().encode(prepared)
+        if len(features) == prepared.layout.n:
+            return features
+        # transformers 5.17 leaves this token of a clip to the model's forward.
+        return torch.cat([features, self.model.model.image_newline[None].to(features)])

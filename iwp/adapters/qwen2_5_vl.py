@@ -8,7 +8,7 @@ from iwp.adapters.qwen2_vl import Qwen2VL
 
 
 class Qwen2_5VL(Qwen2VL):
-    """Still pictures for `Qwen2_5_VLForConditionalGeneration`.
+    """Still pictures and videos for `Qwen2_5_VLForConditionalGeneration`.
 
     The tower sorts patches by window; its own inverse brings the features back to rows and
     columns, so that they leave `encode` in prompt order.

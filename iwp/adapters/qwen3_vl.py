@@ -19,6 +19,7 @@ class Qwen3VL(Qwen2VL):
     """
 
     model_type: ClassVar[str] = "qwen3_vl"
+    reads_clips: ClassVar[bool] = False  # it writes the time of every frame into the prompt
 
     @torch.no_grad()
     def encode(self, prepared: Prepared) -> Tensor:

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 import torch
 from torch import Tensor, nn
 
 from iwp.adapters.base import Adapter, Prepared
 from iwp.adapters.prompt import prompt_ids
 from iwp.errors import InputError, ModelError
-from iwp.types import Media
+from iwp.types import Media, VisualLayout
 
 # What a processor makes besides the vision tower's input.
 _TEXT = ("input_ids", "attention_mask", "token_type_ids", "mm_token_type_ids")
@@ -41,15 +44,20 @@ class StillPictures(Adapter):
                 return_tensors="pt",
             )
             prompt = prompt_ids(self.processor, [{"type": "image"}], question)
-        image_id = self.model.config.image_token_id
-        place = prompt.index(image_id)
+        return self._assembled(prompt, self.model.config.image_token_id, shown, layout)
+
+    def _assembled(
+        self, prompt: list[int], token: int, shown: Mapping[str, Any], layout: VisualLayout
+    ) -> Prepared:
+        """Put what the processor made of picture or video in the place of the prompt's `token`."""
+        place = prompt.index(token)
         # With the tokens that stand around the picture and between its tiles, where there are any.
         picture = shown["input_ids"][0].tolist()
         input_ids = torch.tensor([[*prompt[:place], *picture, *prompt[place + 1 :]]])
-        visual = (input_ids[0] == image_id).nonzero()[:, 0]
+        visual = (input_ids[0] == token).nonzero()[:, 0]
         if len(visual) != layout.n:
             raise ModelError(
-                f"This model cuts a picture into {len(visual)} tokens where IWP expects "
+                f"This model makes {len(visual)} tokens of what it is shown where IWP expects "
                 f"{layout.n}: its processor has settings that are not supported."
             )
         vision = {name: value for name, value in shown.items() if name not in _TEXT}
