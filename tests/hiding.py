@@ -5,7 +5,7 @@ Stock `generate()` runs as it is, whatever its options; only what attention may 
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from typing import Any
 
@@ -62,7 +62,14 @@ def agree(network: Any, inputs: dict[str, Any], pruner: Any, **options: Any) -> 
 
 @contextmanager
 def hiding(model: Any, dropped: Sequence[Tensor], layer: int) -> Iterator[None]:
-    """From decoder layer `layer` on, nobody looks at the dropped columns of its own prompt.
+    """From decoder layer `layer` on, nobody looks at the dropped columns of its own prompt."""
+    with hiding_from(model, {layer: dropped}):
+        yield
+
+
+@contextmanager
+def hiding_from(model: Any, dropped: Mapping[int, Sequence[Tensor]]) -> Iterator[None]:
+    """From each of these layers on, nobody looks at the columns that are dropped there.
 
     A batch that has k times as many rows has k of them, one after another, for each prompt.
     """
@@ -77,7 +84,9 @@ def hiding(model: Any, dropped: Sequence[Tensor], layer: int) -> Iterator[None]:
         def before_layer(_: Any, args: Any, call: dict[str, Any]) -> Any:
             cache = call.get("past_key_values")
             past = 0 if cache is None else cache.get_seq_length(number)
-            allowed = _allowed(given["mask"], args[0], past, dropped if number >= layer else ())
+            reached = [layer for layer in dropped if layer <= number]
+            gone = dropped[max(reached)] if reached else ()
+            allowed = _allowed(given["mask"], args[0], past, gone)
             mask = torch.zeros(allowed.shape).masked_fill(~allowed, float("-inf"))
             return args, {**call, "attention_mask": mask}
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -19,7 +17,7 @@ from iwp.trunk import Trunk
 from iwp.types import Trace
 from tests import tiny
 from tests.families import FAMILIES
-from tests.hiding import NEAR, _allowed, visual_columns
+from tests.hiding import NEAR, hiding_from, visual_columns
 from tests.prompts import SMALL, TALL, WIDE, batch, model, written
 from tests.test_generate import embedded
 
@@ -58,36 +56,6 @@ METHODS = {
 methods = pytest.mark.parametrize("name", METHODS)
 
 
-@contextmanager
-def hiding(network: Any, dropped: dict[int, Sequence[Tensor]]) -> Iterator[None]:
-    """From each of these layers on, nobody looks at the columns that are dropped there."""
-    given: dict[str, Any] = {}
-
-    def before_decoder(_: Any, __: Any, call: dict[str, Any]) -> None:
-        mask = call.get("attention_mask")
-        given["mask"] = mask if mask is not None and mask.ndim == 2 else None
-
-    def hook(number: int) -> Any:
-        def before_layer(_: Any, args: Any, call: dict[str, Any]) -> Any:
-            cache = call.get("past_key_values")
-            past = 0 if cache is None else cache.get_seq_length(number)
-            reached = [layer for layer in dropped if layer <= number]
-            gone = dropped[max(reached)] if reached else ()
-            allowed = _allowed(given["mask"], args[0], past, gone)
-            mask = torch.zeros(allowed.shape).masked_fill(~allowed, float("-inf"))
-            return args, {**call, "attention_mask": mask}
-
-        return before_layer
-
-    decoder = network.get_decoder()
-    hooks = [(decoder, before_decoder), *((m, hook(i)) for i, m in enumerate(decoder.layers))]
-    with ExitStack() as stack:
-        for module, before in hooks:
-            handle = module.register_forward_pre_hook(before, with_kwargs=True)
-            stack.callback(handle.remove)
-        yield
-
-
 def dropped_at(network: Any, ids: Tensor, trace: Trace, copies: int) -> dict[int, list[Tensor]]:
     """For each layer, the columns of every prompt that are gone from there on."""
     visual, found = visual_columns(network, ids), {}
@@ -109,7 +77,7 @@ def agree(network: Any, inputs: dict[str, Any], pruner: Pruner, **options: Any) 
     layers = len({cut.layer for cut in trace.cuts})
     dropped = dropped_at(network, inputs["input_ids"], trace, len(trace.cuts) // (rows * layers))
     assert list(dropped) == [cut.layer for cut in pruner.cuts]
-    with hiding(network, dropped):
+    with hiding_from(network, dropped):
         true_tokens, truth = written(network, inputs, max_new_tokens=STEPS, **options)
     assert torch.equal(tokens, true_tokens)
     assert (logits - truth).abs().max() < NEAR
@@ -119,7 +87,7 @@ def agree(network: Any, inputs: dict[str, Any], pruner: Pruner, **options: Any) 
         assert not last or all(a <= b for a, b in zip(last, sets, strict=True))
         last = sets
     first = dict(list(dropped.items())[:1])
-    with hiding(network, first):
+    with hiding_from(network, first):
         first_only = written(network, inputs, max_new_tokens=1, **options)[1]
     if sum(map(len, last)) > sum(map(len, first[pruner.cuts[0].layer])):
         assert (first_only[:, 0] - logits[:, 0]).abs().max() > 10 * NEAR
@@ -183,7 +151,7 @@ def test_a_second_turn_on_the_same_cache() -> None:
         again = network.generate(input_ids=more, past_key_values=out.past_key_values, **asked)
     assert len(trace.cuts) == 3
     dropped = dropped_at(network, inputs["input_ids"], trace, 1)
-    with hiding(network, dropped):
+    with hiding_from(network, dropped):
         true = network.generate(**inputs, **asked)
         true_again = network.generate(input_ids=more, past_key_values=true.past_key_values, **asked)
     assert torch.equal(out.sequences, true.sequences)
