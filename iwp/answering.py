@@ -6,8 +6,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from iwp import generate, measure
+from iwp.events import Text
 from iwp.run import Halted
-from iwp.types import Answer, FinishReason, Text, Timing
+from iwp.types import Answer, FinishReason, Timing
 
 if TYPE_CHECKING:
     from collections.abc import Generator

@@ -15,13 +15,14 @@ from iwp.adapters import load
 from iwp.answering import answer
 from iwp.budget import check_budget
 from iwp.errors import InputError, IWPError
+from iwp.events import Done, Ranked, SideDone, Stage
 from iwp.options import check_options
 from iwp.pruners import PRUNERS
 from iwp.question import clean
 from iwp.run import Run
 from iwp.session import Session
 from iwp.settings import Settings
-from iwp.types import Done, Media, Ranked, RunResult, SideDone, Stage
+from iwp.types import Media, RunResult
 from iwp.verdict import judge, scale_warning
 
 if TYPE_CHECKING:
@@ -30,9 +31,9 @@ if TYPE_CHECKING:
 
     from iwp.adapters.base import VLM
     from iwp.budget import Budget
+    from iwp.events import Event
     from iwp.pruners.base import Pruner
     from iwp.run import Brake
-    from iwp.types import Event
 
 _WARM_UP_SIZE = (640, 480)
 

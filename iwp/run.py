@@ -8,7 +8,8 @@ import time
 from typing import TYPE_CHECKING, Literal
 
 from iwp.errors import DeadlineError, IWPError
-from iwp.types import Done, Event, RunResult, Stage, Text
+from iwp.events import Done, Event, Stage, Text
+from iwp.types import RunResult
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator

@@ -125,11 +125,10 @@ class Stage:
                     step.sizes[row],
                 )
                 watch = Stopwatch(hidden.device)
-                chosen, scores = self._pruner.choose(prompt.view(*now, row, previous))
-                kept.append(chosen.to(places.device))
-                self._trace.cuts.append(
-                    replace(step.cut(self.layer, row, chosen, scores), seconds=watch.seconds())
-                )
+                choice = self._pruner.choose(prompt.view(*now, row, previous))
+                kept.append(choice.kept.to(places.device))
+                cut = step.cut(self.layer, row, choice.kept, choice.scores)
+                self._trace.cuts.append(replace(cut, seconds=watch.seconds()))
             goes_on[row, places[kept[-1]]] = True
         return (None if torch.equal(goes_on, stays) else Rows.packed(goes_on)), kept
 

@@ -9,8 +9,6 @@ if TYPE_CHECKING:
     from PIL.Image import Image
     from torch import Tensor
 
-    from iwp.session import Session
-
 Side = Literal["baseline", "pruned"]
 FinishReason = Literal["eos", "length", "stopped", "deadline"]
 
@@ -87,6 +85,26 @@ class VisualLayout:
     grids: tuple[TokenGrid, ...]
 
 
+# --- what the vision tower says ----------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Tower:
+    """What the vision tower itself finds in each visual token of a prompt, in prompt order.
+
+    From the last layer whose attention sees the whole picture, packed as the features are. Tokens
+    that the tower never saw, such as row ends, have zeros.
+
+    Attributes:
+        saliency: (n,) float32 attention that the token receives: the mean over heads and queries,
+            or of the class token's row alone where the tower has one.
+        keys: (n, d) float32 the tower's keys, the mean over heads.
+    """
+
+    saliency: Tensor
+    keys: Tensor
+
+
 # --- what a cut did ----------------------------------------------------------------------
 
 
@@ -100,12 +118,15 @@ class Cut:
         scores: (n,) float32 importance before the redundancy penalty, or None; 0 for tokens that an
             earlier cut has dropped.
         seconds: time spent on scoring and selecting, synchronised.
+        into: (n,) int64 on CPU, for every original token the number of the kept token that it went
+            into (its own where it is kept), -1 where it was dropped; None where nothing merged.
     """
 
     layer: int
     kept: Tensor
     scores: Tensor | None = None
     seconds: float = 0.0
+    into: Tensor | None = None
 
 
 @dataclass
@@ -224,56 +245,3 @@ class RunResult:
     fidelity: Fidelity
     exponent: float | None = None
     warning: str | None = None
-
-
-# --- what a run says while it works ------------------------------------------------------
-
-
-@dataclass(frozen=True)
-class Stage:
-    """The run went on to its next piece of work; `waiting` means another run has the device."""
-
-    name: Literal["waiting", "encoding", "ranking", "baseline", "pruned"]
-
-
-@dataclass(frozen=True)
-class Ranked:
-    """The picture is encoded and its tokens are ranked: the overlay can be drawn.
-
-    `session` already serves `Engine.repruned`.
-    """
-
-    session: Session
-    layout: VisualLayout
-    ranking: Ranking
-
-
-@dataclass(frozen=True)
-class Text:
-    """The answer of one side so far (the whole text, not the last piece)."""
-
-    side: Side
-    text: str
-
-
-@dataclass(frozen=True)
-class SideDone:
-    """One side is finished, or was ended by `stop()` or the deadline (see `answer.finish`).
-
-    `session` holds the baseline answer as soon as there is one.
-    """
-
-    side: Side
-    answer: Answer
-    session: Session
-
-
-@dataclass(frozen=True)
-class Done:
-    """Both sides are there. The last event of a run that nobody stopped."""
-
-    result: RunResult
-    session: Session
-
-
-Event = Stage | Ranked | Text | SideDone | Done

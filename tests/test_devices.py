@@ -15,7 +15,7 @@ from iwp import generate
 from iwp.adapters import ADAPTERS
 from iwp.budget import check_budget, keep_count
 from iwp.media import open_picture
-from iwp.pruners import DART, IWP, FastV, LayerView, Pruner, V2Drop
+from iwp.pruners import DART, IWP, Choice, FastV, LayerView, Pruner, V2Drop
 from iwp.pruning import prune
 from iwp.types import Ranking
 from tests import tiny
@@ -86,12 +86,12 @@ class First(Pruner):
     def rank(self, view: LayerView) -> Ranking:
         raise NotImplementedError
 
-    def choose(self, view: LayerView) -> tuple[torch.Tensor, torch.Tensor | None]:
+    def choose(self, view: LayerView) -> Choice:
         home = "meta" if self.layer >= 3 else "cpu"
         turned = view.rotate(view.keys, view.prompt)
         tensors = (view.hidden, view.queries(view.text), turned, view.visual_values)
         assert {tensor.device.type for tensor in tensors} == {home}
-        return torch.arange(keep_count(view.n, check_budget(self.budget))), None
+        return Choice(torch.arange(keep_count(view.n, check_budget(self.budget))))
 
 
 class Back(First):
@@ -99,7 +99,7 @@ class Back(First):
 
     looks_back: ClassVar[bool] = True
 
-    def choose(self, view: LayerView) -> tuple[torch.Tensor, torch.Tensor | None]:
+    def choose(self, view: LayerView) -> Choice:
         home = "meta" if self.layer >= 3 else "cpu"
         # DART needs the final norm, which is on "meta": nothing comes back from there.
         for method in (FastV(), V2Drop(), *([DART()] if home == "meta" else [])):

@@ -12,8 +12,9 @@ import torch
 import iwp
 from iwp.engine import Engine, choose_method
 from iwp.errors import InputError, IWPError
+from iwp.events import Done, Event, Ranked, SideDone, Stage, Text
 from iwp.settings import Settings
-from iwp.types import Done, Event, Media, Ranked, SideDone, Stage, Text
+from iwp.types import Media
 from tests import tiny
 
 if TYPE_CHECKING:

@@ -14,9 +14,10 @@ import iwp
 from iwp import report
 from iwp.engine import Engine
 from iwp.errors import IWPError
+from iwp.events import Done, SideDone, Text
 from iwp.measure import cpu_threads
 from iwp.settings import Settings
-from iwp.types import Done, Media, SideDone, Text
+from iwp.types import Media
 from tests import tiny
 
 if TYPE_CHECKING:

@@ -126,7 +126,7 @@ def test_any_options_give_the_slow_references_order(seed: int, options: dict[str
         assert kept.tolist() == sorted(order[:keep])
         assert torch.equal(scores, ranking.scores)
         budget = keep / N
-        kept, _ = replace(method, budget=budget).choose(of)
+        kept = replace(method, budget=budget).choose(of).kept
         assert len(kept) == keep_count(N, budget) == keep
 
 
@@ -173,11 +173,12 @@ def test_no_option_waits_for_the_device(magnitude: str, duplication: str) -> Non
 def test_separators_are_kept_first(duplication: str) -> None:
     method = IWP(separators="kept", duplication=duplication)
     of = view(3)
-    kept, scores = replace(method, budget=0.3).choose(of)
+    choice = replace(method, budget=0.3).choose(of)
+    kept, scores = choice.kept, choice.scores
     assert len(kept) == 3
     assert set(SEPARATORS.tolist()) < set(kept.tolist())
     best = max(SEPARATORS.tolist(), key=lambda i: float(scores[i]))
-    assert replace(method, budget=0.1).choose(of)[0].tolist() == [best]
+    assert replace(method, budget=0.1).choose(of).kept.tolist() == [best]
     for none in (None, SEPARATORS[:0]):
         unknown = view(3, separators=none)
         assert torch.equal(method.rank(unknown).ranks, IWP(duplication=duplication).rank(of).ranks)
@@ -212,7 +213,8 @@ def test_auto_keeps_the_shortest_prefix_within_the_tolerance(
     errors = [error(order[:m]) for m in range(N + 1)]
     np.testing.assert_allclose(curve.numpy(), errors, atol=1e-5)
     expected = next(m for m in range(1, N + 1) if curve[m] <= tolerance)
-    kept, scores = method.choose(of)
+    choice = method.choose(of)
+    kept, scores = choice.kept, choice.scores
     assert kept.tolist() == sorted(order[:expected].tolist())
     assert torch.equal(scores, method.scores(of))
 
@@ -223,7 +225,7 @@ def test_auto_follows_the_tolerance() -> None:
         IWP(budget="auto", measure="attention_output", tolerance=t)
         for t in (0.0, 0.2, 0.5, 0.8, 0.99)
     ]
-    sizes = [len(method.choose(of)[0]) for method in methods]
+    sizes = [len(method.choose(of).kept) for method in methods]
     assert sizes == sorted(sizes, reverse=True)
     assert sizes[0] == N
     assert len(set(sizes)) > 2

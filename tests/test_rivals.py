@@ -221,7 +221,8 @@ def test_no_choice_waits_for_the_device(method: Any) -> None:
 def test_row_ends_are_kept_on_request(method: Any) -> None:
     of = looked_at(3, SEPARATORS)
     chosen = method(separators="kept", budget=0.5)
-    kept, scores = chosen.choose(of)
+    choice = chosen.choose(of)
+    kept, scores = choice.kept, choice.scores
     assert set(SEPARATORS.tolist()) < set(kept.tolist())
     assert (scores.shape, scores.isfinite().all()) == ((N,), True)
     assert len(kept) == 5 or not method.nested

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from iwp.errors import DeadlineError, InputError, IWPError
+from iwp.events import Event, Stage, Text
 from iwp.run import Brake, Halted, Run
-from iwp.types import Event, Stage, Text
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -9,7 +9,8 @@ import pytest
 from PIL import Image
 
 from iwp.errors import IWPError
-from iwp.types import Done, Media
+from iwp.events import Done
+from iwp.types import Media
 from iwp.ui.forked import ForkedEngine
 from tests.browser.fake import FakeEngine
 

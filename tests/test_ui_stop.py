@@ -12,8 +12,8 @@ import pytest
 from PIL import Image
 
 from iwp.errors import IWPError
+from iwp.events import Stage
 from iwp.settings import Settings
-from iwp.types import Stage
 from iwp.ui import text
 from iwp.ui.handlers import Handlers
 from tests.browser.fake import FakeEngine

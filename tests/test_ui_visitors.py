@@ -9,8 +9,9 @@ from typing import Any
 import pytest
 from PIL import Image
 
+from iwp.events import Stage
 from iwp.run import Brake, Run
-from iwp.types import Media, Stage
+from iwp.types import Media
 from iwp.ui.visitors import Asked, Visitor, Visitors
 
 

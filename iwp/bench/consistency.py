@@ -34,7 +34,7 @@ def selections(vlm: VLM, media: Media, question: str, method: Pruner) -> Tensor:
     found: list[Tensor] = []
 
     def note(layer: int, view: LayerView) -> None:
-        chosen, _ = replace(method, layer=layer).choose(view)
+        chosen = replace(method, layer=layer).choose(view).kept
         mask = torch.zeros(view.n, dtype=torch.bool)
         mask[chosen.cpu()] = True
         found.append(mask)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from iwp.pruners.base import LayerView, Pruner
+from iwp.pruners.base import Choice, LayerView, Pruner
 from iwp.pruners.cdpruner import CDPruner
 from iwp.pruners.dart import DART
 from iwp.pruners.divprune import DivPrune
@@ -29,6 +29,7 @@ __all__ = [
     "PRUNERS",
     "VTW",
     "CDPruner",
+    "Choice",
     "DivPrune",
     "FastV",
     "LayerView",

@@ -12,7 +12,7 @@ import torch
 from iwp.budget import Budget, check_budget, keep_count
 from iwp.errors import InputError
 from iwp.layer_average import Plan, budget_for
-from iwp.types import Ranking
+from iwp.types import Ranking, Tower
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -42,6 +42,8 @@ class LayerView:
             None before layer 0 and for all others.
         final_norm: the norm after the decoder's last layer; None where nobody said which.
         n_uncut: visual tokens before the first cut of the prompt; None where that is this one.
+        tower: what the vision tower says of the n visual tokens, for methods with `needs_tower`;
+            None for all others.
     """
 
     layer: nn.Module
@@ -55,6 +57,7 @@ class LayerView:
     previous: LayerView | None = None
     final_norm: nn.Module | None = None
     n_uncut: int | None = None
+    tower: Tower | None = None
 
     @property
     def n(self) -> int:
@@ -72,6 +75,13 @@ class LayerView:
         if self.previous is None:
             raise ValueError("nobody looked at the layer before")
         return self.previous
+
+    @property
+    def in_tower(self) -> Tower:
+        """What the vision tower says, for methods with `needs_tower`."""
+        if self.tower is None:
+            raise ValueError("nobody looked at the vision tower")
+        return self.tower
 
     def queries(self, rows: Tensor) -> Tensor:
         """(H, len(rows), d) queries before rotary."""
@@ -129,13 +139,38 @@ class LayerView:
 
 
 @dataclass(frozen=True)
+class Choice:
+    """What a cut leaves of n visual tokens.
+
+    Attributes:
+        kept: (m,) ascending int64 numbers of visual tokens, 0 .. n-1.
+        scores: (n,) float32 scores before any penalty for redundancy; None where everything is
+            kept or the method has none.
+        rows: (m, D) float32 what the kept tokens' rows of the layer's input become; None leaves
+            them as they are.
+        sizes: (m,) float32 how many tokens each kept one stands for: from this layer on, and for
+            the whole answer, the logarithm is added to the attention scores of its key. None adds
+            nothing.
+        into: (n,) int64 for every token the number of the kept token that it goes into, its own
+            where it is kept, -1 where it is dropped; None where nothing merges.
+    """
+
+    kept: Tensor
+    scores: Tensor | None = None
+    rows: Tensor | None = None
+    sizes: Tensor | None = None
+    into: Tensor | None = None
+
+
+@dataclass(frozen=True)
 class Pruner(ABC):
     """A method that says which visual tokens of a prompt to keep. Immutable and stateless.
 
     Class variables: `name` in the registry; `paper`, its arXiv number, where there is one;
     `finds_budget`, whether budget "auto" is allowed; `own_layer`, whether it was published for the
     layer that is its default, so that a layer recommended for IWP is not for it; `looks_back`,
-    whether it needs `LayerView.previous`, and a cut before layer 1 or later; `nested`, whether a
+    whether it needs `LayerView.previous`, and a cut before layer 1 or later; `needs_tower`, whether
+    it needs `LayerView.tower`; `merges`, whether it puts tokens together; `nested`, whether a
     budget keeps exactly the tokens that `rank` places first. Where it does not, `select` is the
     authority and may keep another number than it is told, and the tokens that it keeps at the
     method's own budget rank first.
@@ -152,6 +187,8 @@ class Pruner(ABC):
     finds_budget: ClassVar[bool] = False
     own_layer: ClassVar[bool] = False
     looks_back: ClassVar[bool] = False
+    needs_tower: ClassVar[bool] = False
+    merges: ClassVar[bool] = False
     nested: ClassVar[bool] = True
 
     budget: Budget = 0.222
@@ -217,17 +254,12 @@ class Pruner(ABC):
     def rank(self, view: LayerView) -> Ranking:
         """Put all visual tokens in the order in which they would be kept, on the view's device."""
 
-    def choose(self, view: LayerView) -> tuple[Tensor, Tensor | None]:
-        """Choose the visual tokens that the budget keeps.
-
-        Returns:
-            (m,) ascending int64 numbers of visual tokens, 0 .. n-1, and the scores as `select`
-            gives them; no scores where everything is kept.
-        """
+    def choose(self, view: LayerView) -> Choice:
+        """Choose the visual tokens that the budget keeps."""
         keep = keep_count(view.n, check_budget(self.budget))
         if keep == view.n:
-            return torch.arange(view.n, device=view.visual.device), None
-        return self.select(view, keep)
+            return Choice(torch.arange(view.n, device=view.visual.device))
+        return Choice(*self.select(view, keep))
 
     def select(self, view: LayerView, keep: int) -> tuple[Tensor, Tensor | None]:
         """Choose `keep` visual tokens: exactly those that `rank` places before rank `keep`.

@@ -10,7 +10,7 @@ import torch
 from iwp import dual, fidelity
 from iwp.errors import InputError
 from iwp.mmr import ranks_of, select_in_chunks
-from iwp.pruners.base import LayerView, Pruner
+from iwp.pruners.base import Choice, LayerView, Pruner
 from iwp.pruners.errors import MEASURES, error_curve
 from iwp.types import Ranking
 
@@ -97,7 +97,7 @@ class IWP(Pruner):
         logs = self.log_scores(view)
         return Ranking(ranks=ranks_of(self._order(view, logs, view.n)), scores=logs.exp())
 
-    def choose(self, view: LayerView) -> tuple[Tensor, Tensor | None]:
+    def choose(self, view: LayerView) -> Choice:
         """See `Pruner.choose`. With budget "auto" the device is waited for once."""
         if self.budget != "auto":
             return super().choose(view)
@@ -105,7 +105,7 @@ class IWP(Pruner):
         order = self._order(view, logs, view.n)
         curve = error_curve(view, order, self.measure)
         keep = fidelity.shortest_prefix(curve, self.tolerance)
-        return order[:keep].sort().values, logs.exp()
+        return Choice(order[:keep].sort().values, logs.exp())
 
     def select(self, view: LayerView, keep: int) -> tuple[Tensor, Tensor | None]:
         """See `Pruner.select`. Stops as soon as `keep` tokens are chosen."""

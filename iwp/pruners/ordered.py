@@ -12,7 +12,7 @@ from iwp.budget import check_budget, keep_count
 from iwp.errors import InputError
 from iwp.mmr import ranks_of
 from iwp.pruners.base import LayerView, Pruner
-from iwp.types import Ranking
+from iwp.types import Ranking, Tower
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -100,4 +100,8 @@ def by_score(scores: Tensor, keep: int) -> Tensor:
 def _only(view: LayerView, numbers: Tensor) -> LayerView:
     """The view without the visual tokens that are not among `numbers` (m,)."""
     previous = None if view.previous is None else _only(view.previous, numbers)
-    return replace(view, visual=view.visual[numbers], separators=None, previous=previous)
+    tower = view.tower
+    if tower is not None:
+        tower = Tower(tower.saliency[numbers], tower.keys[numbers])
+    visual = view.visual[numbers]
+    return replace(view, visual=visual, separators=None, previous=previous, tower=tower)

@@ -8,7 +8,7 @@ from itertools import pairwise
 from typing import TYPE_CHECKING, ClassVar
 
 from iwp.errors import InputError
-from iwp.pruners.base import Pruner
+from iwp.pruners.base import Choice, Pruner
 from iwp.pruners.ordered import Ordered, check_separators
 
 if TYPE_CHECKING:
@@ -32,9 +32,9 @@ class Share(Ordered):
     share: float = 1.0
     of_all: bool = True
 
-    def choose(self, view: LayerView) -> tuple[Tensor, Tensor | None]:
+    def choose(self, view: LayerView) -> Choice:
         """See `Pruner.choose`."""
-        return self.select(view, self.leaves(view.n, view.n_uncut))
+        return Choice(*self.select(view, self.leaves(view.n, view.n_uncut)))
 
     def leaves(self, n: int, n_uncut: int | None = None) -> int:
         """How many of n tokens are left, of a prompt that had `n_uncut`."""
@@ -87,7 +87,7 @@ class Staged(Pruner):
         """See `Pruner.rank`."""
         return self.cuts[0].rank(view)
 
-    def choose(self, view: LayerView) -> tuple[Tensor, Tensor | None]:
+    def choose(self, view: LayerView) -> Choice:
         """See `Pruner.choose`."""
         return self.cuts[0].choose(view)
 

@@ -8,14 +8,14 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import torch
 
-from iwp.pruners.base import Pruner
+from iwp.pruners.base import Choice, Pruner
 from iwp.types import Ranking
 
 if TYPE_CHECKING:
     from torch import Tensor
 
     from iwp.layer_average import Plan
-    from iwp.pruners.base import LayerView
+    from iwp.pruners.base import Choice, LayerView
 
 
 @dataclass(frozen=True)
@@ -52,9 +52,9 @@ class VTW(Pruner):
         scores = torch.zeros(view.n, device=view.visual.device)
         return Ranking(ranks=torch.arange(view.n, device=view.visual.device), scores=scores)
 
-    def choose(self, view: LayerView) -> tuple[Tensor, Tensor | None]:
+    def choose(self, view: LayerView) -> Choice:
         """See `Pruner.choose`."""
-        return self.select(view, view.n if self.budget == 1 else 0)
+        return Choice(*self.select(view, view.n if self.budget == 1 else 0))
 
     def select(self, view: LayerView, keep: int) -> tuple[Tensor, Tensor | None]:
         """See `Pruner.select`: no token, or all where `keep` says all."""

@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
     from iwp.adapters.base import VLM
+    from iwp.events import Event
     from iwp.session import Session
-    from iwp.types import Event, Media, RunResult
+    from iwp.types import Media, RunResult
 
 
 class PageRun(Protocol):

@@ -12,8 +12,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from iwp.errors import IWPError
+from iwp.events import Event
 from iwp.run import result_of
-from iwp.types import Event, Media, RunResult
+from iwp.types import Media, RunResult
 
 if TYPE_CHECKING:
     from iwp.engine import Engine

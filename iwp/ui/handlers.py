@@ -15,7 +15,8 @@ from gradio.data_classes import FileDataDict
 from iwp import media, report
 from iwp.budget import check_budget
 from iwp.errors import IWPError
-from iwp.types import Event, Media, Ranked
+from iwp.events import Event, Ranked
+from iwp.types import Media
 from iwp.ui import text, timings, token_map, upload
 from iwp.ui.page import Page
 from iwp.ui.progress import after

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from iwp.types import Done, Event, Ranked, SideDone, Stage, Text
+from iwp.events import Done, Event, Ranked, SideDone, Stage, Text
 from iwp.ui import text, timings
 
 if TYPE_CHECKING:

@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING
 from iwp.ui.page import Page
 
 if TYPE_CHECKING:
+    from iwp.events import Event
     from iwp.session import Session
-    from iwp.types import Answer, Event, Media
+    from iwp.types import Answer, Media
     from iwp.ui.backend import PageRun
 
 _UPDATES_HZ = 10.0  # often enough to read along, rare enough for a slow browser

@@ -13,20 +13,15 @@ import torch
 
 from iwp.budget import check_budget, keep_count
 from iwp.errors import InputError
+from iwp.events import Done, Event, Ranked, SideDone, Stage, Text
 from iwp.run import Brake, Run
 from iwp.types import (
     Answer,
     Block,
-    Done,
-    Event,
     Media,
-    Ranked,
     Ranking,
     RunResult,
     Side,
-    SideDone,
-    Stage,
-    Text,
     Timing,
     TokenGrid,
     VisualLayout,

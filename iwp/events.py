@@ -1,0 +1,60 @@
+"""What a run says while it works. Frozen data."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal
+
+if TYPE_CHECKING:
+    from iwp.session import Session
+    from iwp.types import Answer, Ranking, RunResult, Side, VisualLayout
+
+
+@dataclass(frozen=True)
+class Stage:
+    """The run went on to its next piece of work; `waiting` means another run has the device."""
+
+    name: Literal["waiting", "encoding", "ranking", "baseline", "pruned"]
+
+
+@dataclass(frozen=True)
+class Ranked:
+    """The picture is encoded and its tokens are ranked: the overlay can be drawn.
+
+    `session` already serves `Engine.repruned`.
+    """
+
+    session: Session
+    layout: VisualLayout
+    ranking: Ranking
+
+
+@dataclass(frozen=True)
+class Text:
+    """The answer of one side so far (the whole text, not the last piece)."""
+
+    side: Side
+    text: str
+
+
+@dataclass(frozen=True)
+class SideDone:
+    """One side is finished, or was ended by `stop()` or the deadline (see `answer.finish`).
+
+    `session` holds the baseline answer as soon as there is one.
+    """
+
+    side: Side
+    answer: Answer
+    session: Session
+
+
+@dataclass(frozen=True)
+class Done:
+    """Both sides are there. The last event of a run that nobody stopped."""
+
+    result: RunResult
+    session: Session
+
+
+Event = Stage | Ranked | Text | SideDone | Done
