@@ -1,4 +1,4 @@
-"""`python -m iwp bench ablation | auto | consistency | similarity`."""
+"""`python -m iwp bench ablation | auto | consistency | select | similarity`."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from importlib import import_module
 
 from iwp.errors import InputError
 
-COMMANDS = ("ablation", "auto", "consistency", "similarity")
+COMMANDS = ("ablation", "auto", "consistency", "select", "similarity")
 
 
 def main(argv: list[str]) -> int:

@@ -1,0 +1,194 @@
+"""How long each method takes to choose, beside IWP.
+
+`python -m iwp bench select`
+
+One decoder layer with the sizes of a 7B model and random weights chooses among made-up tokens:
+what a choice costs depends on shapes, hardly on weights. Projections that a method needs are
+part of its time. What the vision tower says is given: its cost belongs to the encoding.
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+import torch
+from torch import Tensor
+from transformers import Qwen2Config
+from transformers.models.qwen2.modeling_qwen2 import Qwen2DecoderLayer, Qwen2RotaryEmbedding
+
+from iwp import measure
+from iwp.bench import output
+from iwp.errors import InputError
+from iwp.pruners import PRUNERS, LayerView, Pruner
+from iwp.types import Tower
+
+TOKENS = (729, 2916, 7290)
+LAYERS = 28
+_BEFORE, _AFTER = 14, 40  # text around the picture
+_TOWER_WIDTH = 72
+_LIKE = 6  # about so many tokens look alike
+
+
+@torch.no_grad()
+def scene(n: int, config: Qwen2Config, device: torch.device, dtype: torch.dtype) -> LayerView:
+    """A prompt with n visual tokens before the third layer of a decoder; nothing is computed yet.
+
+    Args:
+        n: visual tokens, in groups that look alike.
+        config: the decoder's sizes.
+        device: where it lies.
+        dtype: of weights and hidden states.
+    """
+    generator = torch.Generator().manual_seed(n)
+    total = _BEFORE + n + _AFTER
+
+    def normal(*shape: int) -> Tensor:
+        return torch.randn(*shape, generator=generator)
+
+    group = torch.randint(0, max(1, n // _LIKE), (n,), generator=generator)
+    hidden = normal(total, config.hidden_size)
+    hidden[_BEFORE : _BEFORE + n] = normal(n, config.hidden_size)[group]
+    hidden += 0.3 * normal(total, config.hidden_size)
+    tower = Tower(normal(n).softmax(0), normal(n, _TOWER_WIDTH)[group] + 0.3 * normal(n, 1))
+    rows = torch.arange(total, device=device)
+    cos, sin = Qwen2RotaryEmbedding(config).to(device)(hidden.to(device), rows[None])
+    visual = rows[_BEFORE : _BEFORE + n]
+    now = LayerView(
+        _layer(config, 1).to(device, dtype),
+        hidden.to(device, dtype),
+        cos[0],
+        sin[0],
+        visual,
+        rows[_BEFORE + n :],
+        rows,
+        final_norm=torch.nn.RMSNorm(config.hidden_size).to(device, dtype),
+        tower=Tower(tower.saliency.to(device), tower.keys.to(device)),
+    )
+    earlier = (hidden + normal(total, config.hidden_size)).to(device, dtype)
+    return replace(
+        now, previous=replace(now, layer=_layer(config, 0).to(device, dtype), hidden=earlier)
+    )
+
+
+@torch.no_grad()
+def seconds(method: Pruner, view: LayerView) -> float:
+    """What all cuts of a method take, each among the tokens that the one before has left."""
+    total, view = 0.0, replace(view, n_uncut=view.n)
+    for cut in method.cuts:
+        fresh = _without_memory(view)
+        watch = measure.Stopwatch(view.hidden.device)
+        kept = cut.choose(fresh).kept
+        total += watch.seconds()
+        view = _shortened(view, kept)
+    return total
+
+
+def _layer(config: Qwen2Config, number: int) -> Qwen2DecoderLayer:
+    torch.manual_seed(number)
+    return Qwen2DecoderLayer(config, number).eval().requires_grad_(False)
+
+
+def _without_memory(view: LayerView) -> LayerView:
+    """The same view; what it has computed and keeps is left behind."""
+    previous = view.previous
+    return replace(view, previous=None if previous is None else _without_memory(previous))
+
+
+def _shortened(view: LayerView, kept: Tensor) -> LayerView:
+    """The view after a cut: dropped tokens are no rows of the prompt any more."""
+    stays = torch.ones_like(view.prompt, dtype=torch.bool)
+    stays[view.visual_in_prompt] = False
+    stays[view.visual_in_prompt[kept]] = True
+    tower = view.tower
+    if tower is not None:
+        tower = Tower(tower.saliency[kept], tower.keys[kept])
+    previous = None if view.previous is None else _shortened(view.previous, kept)
+    return replace(
+        view,
+        visual=view.visual[kept],
+        prompt=view.prompt[stays],
+        tower=tower,
+        previous=previous,
+    )
+
+
+def measured(
+    methods: Sequence[Pruner], counts: Sequence[int], repeats: int, view_of: Any
+) -> Iterator[dict[str, Any]]:
+    """A row a method: median milliseconds at every count, and the ratio to IWP's.
+
+    The methods take turns, so that what else the machine does meets all of them alike; the first
+    turn warms up and does not count.
+    """
+    medians: dict[str, dict[int, float]] = {method.name: {} for method in methods}
+    for n in counts:
+        view = view_of(n)
+        times: dict[str, list[float]] = {method.name: [] for method in methods}
+        for turn in range(repeats + 1):
+            for method in methods:
+                taken = seconds(method, view)
+                if turn:
+                    times[method.name].append(taken)
+        for name, all_times in times.items():
+            medians[name][n] = median(all_times)
+    for name, by_count in medians.items():
+        row: dict[str, Any] = {"method": name}
+        for n, value in by_count.items():
+            row[f"{n:,} tokens, ms"] = f"{1000 * value:.3g}"
+            row[f"{n:,}, ratio to iwp"] = f"{value / medians['iwp'][n]:.3g}"
+        yield row
+
+
+def main(argv: list[str]) -> int:
+    """Time the methods and print the table."""
+    args = _parse(argv)
+    try:
+        counts = [int(part) for part in args.tokens.split(",")]
+    except ValueError:
+        counts = []
+    if not counts or min(counts) < 2 or args.repeats < 1:
+        raise InputError(
+            "--tokens takes numbers above 1, with commas between, and --repeats at least 1."
+        )
+    names = list(PRUNERS) if args.methods == "all" else ["iwp", *args.methods.split(",")]
+    for name in names:
+        if name not in PRUNERS:
+            raise InputError(f"There is no method {name!r}: all, {', '.join(PRUNERS)} exist.")
+    device = torch.device(args.device)
+    dtype = torch.float32 if device.type == "cpu" else torch.bfloat16
+    # The feed-forward part takes no part in any choice.
+    config = Qwen2Config(
+        hidden_size=3584, num_attention_heads=28, num_key_value_heads=4, intermediate_size=8
+    )
+    methods = [
+        PRUNERS[name](**PRUNERS[name].suited(LAYERS, {}), budget=args.budget)
+        for name in dict.fromkeys(names)
+    ]
+    if args.threads:
+        torch.set_num_threads(args.threads)
+    rows = list(measured(methods, counts, args.repeats, lambda n: scene(n, config, device, dtype)))
+    print(output.markdown(rows))
+    print(
+        f"{args.budget:.1%} kept, median of {args.repeats}, {measure.device_name(device)}, "
+        f"{str(dtype).removeprefix('torch.')}, {torch.get_num_threads()} CPU threads"
+    )
+    if args.out is not None:
+        output.write_csv(output.folder(args.out) / "select.csv", rows)
+    return 0
+
+
+def _parse(argv: list[str]) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="python -m iwp bench select", description=__doc__)
+    parser.add_argument("--methods", default="all", help="comma-separated; IWP is always there")
+    parser.add_argument("--tokens", default=",".join(map(str, TOKENS)), help="visual tokens")
+    parser.add_argument("--budget", type=float, default=0.111, help="fraction to keep")
+    parser.add_argument("--repeats", type=int, default=5)
+    parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
+    parser.add_argument("--threads", type=int, default=0, help="CPU threads; 0: torch's choice")
+    parser.add_argument("--out", type=Path, help="folder for select.csv")
+    return parser.parse_args(argv)
