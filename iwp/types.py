@@ -105,6 +105,22 @@ class Tower:
     keys: Tensor
 
 
+# --- what enters the decoder -------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Embeddings:
+    """What enters the decoder's first layer, whatever is cut later.
+
+    Attributes:
+        visual: (N, D) the features of all visual tokens of a prompt, in prompt order.
+        text: (T, D) the embeddings of the text that asks.
+    """
+
+    visual: Tensor
+    text: Tensor
+
+
 # --- what a cut did ----------------------------------------------------------------------
 
 

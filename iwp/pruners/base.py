@@ -12,7 +12,7 @@ import torch
 from iwp.budget import Budget, check_budget, keep_count
 from iwp.errors import InputError
 from iwp.layer_average import Plan, budget_for
-from iwp.types import Ranking, Tower
+from iwp.types import Embeddings, Ranking, Tower
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -44,6 +44,8 @@ class LayerView:
         n_uncut: visual tokens before the first cut of the prompt; None where that is this one.
         tower: what the vision tower says of the n visual tokens, for methods with `needs_tower`;
             None for all others.
+        embeddings: what entered the decoder, for methods with `needs_embeddings`: of all N visual
+            tokens before the first cut, and of the `text`; None for all others.
     """
 
     layer: nn.Module
@@ -58,6 +60,7 @@ class LayerView:
     final_norm: nn.Module | None = None
     n_uncut: int | None = None
     tower: Tower | None = None
+    embeddings: Embeddings | None = None
 
     @property
     def n(self) -> int:
@@ -82,6 +85,13 @@ class LayerView:
         if self.tower is None:
             raise ValueError("nobody looked at the vision tower")
         return self.tower
+
+    @property
+    def at_input(self) -> Embeddings:
+        """What entered the decoder, for methods with `needs_embeddings`."""
+        if self.embeddings is None:
+            raise ValueError("nobody looked at what enters the decoder")
+        return self.embeddings
 
     def queries(self, rows: Tensor) -> Tensor:
         """(H, len(rows), d) queries before rotary."""
@@ -169,11 +179,11 @@ class Pruner(ABC):
     Class variables: `name` in the registry; `paper`, its arXiv number, where there is one;
     `finds_budget`, whether budget "auto" is allowed; `own_layer`, whether it was published for the
     layer that is its default, so that a layer recommended for IWP is not for it; `looks_back`,
-    whether it needs `LayerView.previous`, and a cut before layer 1 or later; `needs_tower`, whether
-    it needs `LayerView.tower`; `merges`, whether it puts tokens together; `nested`, whether a
-    budget keeps exactly the tokens that `rank` places first. Where it does not, `select` is the
-    authority and may keep another number than it is told, and the tokens that it keeps at the
-    method's own budget rank first.
+    whether it needs `LayerView.previous`, and a cut before layer 1 or later; `needs_tower` and
+    `needs_embeddings`, whether it needs `LayerView.tower` and `LayerView.embeddings`; `merges`,
+    whether it puts tokens together; `nested`, whether a budget keeps exactly the tokens that `rank`
+    places first. Where it does not, `select` is the authority and may keep another number than it
+    is told, and the tokens that it keeps at the method's own budget rank first.
 
     Attributes:
         budget: the fraction of visual tokens to keep, 0 < budget <= 1; "auto" where the method
@@ -188,6 +198,7 @@ class Pruner(ABC):
     own_layer: ClassVar[bool] = False
     looks_back: ClassVar[bool] = False
     needs_tower: ClassVar[bool] = False
+    needs_embeddings: ClassVar[bool] = False
     merges: ClassVar[bool] = False
     nested: ClassVar[bool] = True
 
