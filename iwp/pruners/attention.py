@@ -5,6 +5,8 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING
 
+import torch
+
 if TYPE_CHECKING:
     from torch import Tensor
 
@@ -38,3 +40,23 @@ def last_row(view: LayerView) -> Tensor:
     query = view.rotate(view.queries(last), last)[:, 0]
     keys = view.rotate(view.keys, view.prompt)
     return log_attention(query, keys)[view.visual_in_prompt]
+
+
+def received(view: LayerView, rows: Tensor, weights: Tensor | None = None) -> Tensor:
+    """(H, n) float32 attention that rows of the prompt pay to each visual token, added up by head.
+
+    It is the layer's own attention: every row looks at itself and at what is before it.
+
+    Args:
+        view: the layer and the prompt.
+        rows: (r,) int64 rows of the prompt.
+        weights: (r, n) what each attention weight counts; None counts all as 1.
+    """
+    queries, keys = view.rotate(view.queries(rows), rows), view.rotate(view.keys, view.prompt)
+    ahead = view.prompt > rows[:, None]
+    found = []
+    for key, group in zip(keys, queries.chunk(len(keys)), strict=True):  # tables of heads are large
+        logs = group @ key.T / math.sqrt(key.shape[-1])
+        paid = logs.masked_fill_(ahead, -torch.inf).softmax(dim=-1)[..., view.visual_in_prompt]
+        found.append((paid if weights is None else paid * weights).sum(dim=1))
+    return torch.cat(found)

@@ -94,3 +94,11 @@ class Staged(Pruner):
     def select(self, view: LayerView, keep: int) -> tuple[Tensor, Tensor | None]:
         """See `Pruner.select`."""
         return self.cuts[0].select(view, keep)
+
+
+def in_proportion(places: tuple[int, ...], layers: int, of: int = 28) -> tuple[int, ...]:
+    """Places in a decoder of `of` layers, for one of `layers`: ascending, and none before 1."""
+    found: list[int] = []
+    for place in places:
+        found.append(max(round(place * layers / of), found[-1] + 1 if found else 1))
+    return tuple(found)

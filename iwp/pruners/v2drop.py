@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from iwp.budget import check_budget
 from iwp.errors import InputError
 from iwp.pruners.ordered import by_score
-from iwp.pruners.staged import Share, Staged
+from iwp.pruners.staged import Share, Staged, in_proportion
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -46,7 +46,7 @@ class V2Drop(Staged):
     @classmethod
     def suited(cls, layers: int, recommended: Mapping[str, Any]) -> dict[str, Any]:
         """See `Pruner.suited`: the paper's for 32 and 28 layers, others in proportion to 28."""
-        first, *later = (3, 17, 22) if layers == 32 else _in_proportion(layers)
+        first, *later = (3, 17, 22) if layers == 32 else in_proportion((3, 16, 22), layers)
         return {**super().suited(layers, recommended), "layer": first, "later": tuple(later)}
 
     @property
@@ -76,7 +76,3 @@ class Changed(Share):
         then = before.hidden[before.visual].float()
         scores = (now - then.to(now.device)).norm(dim=1)
         return by_score(scores, keep), scores
-
-
-def _in_proportion(layers: int) -> tuple[int, ...]:
-    return tuple(max(1, round(place * layers / 28)) for place in (3, 16, 22))
