@@ -48,7 +48,8 @@ class Cutter:
             self._visual = self._are_placeholders(ids) if shows else None
         elif new_prompt:
             raise IWPError("A prompt of embeddings needs prune(..., visual=positions).")
-        if self._visual is not None and self._pruner.budget != 1 and self._visual[:, -1].any():
+        changes = self._pruner.budget != 1 or self._pruner.merges
+        if self._visual is not None and changes and self._visual[:, -1].any():
             raise IWPError(
                 "Put text after the picture, and read the prompt in one piece: the last token that "
                 "is read cannot be dropped."
@@ -67,7 +68,7 @@ class Cutter:
             self.trace.n_visual += counts
             visual = visual if any(counts) else None
         before = [stage.before(cache if past else None) for stage in self.stages]
-        if not before or (visual is None and not any(one.removed for one in before)):
+        if not before or (visual is None and not any(one.read for one in before)):
             return None
         from_start = before[0].removed > 0 and self.stages[0].layer == 0
         past += before[0].removed if from_start else 0
@@ -96,7 +97,7 @@ class Cutter:
         """Refuse a cache or a mask that do not fit what the stages have cut."""
         mask = call.get("attention_mask")
         for stage, cut in zip(self.stages, before, strict=True):
-            if cut.removed:
+            if cut.read:
                 short = int(call["past_key_values"].get_seq_length(stage.layer))
                 cut.check(length, short, new, mask, call["inputs_embeds"].shape[0])
                 length, mask = length - cut.removed, None  # later stages see what is left

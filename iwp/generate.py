@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import ExitStack
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import torch
@@ -20,8 +20,9 @@ from iwp.errors import IWPError
 from iwp.prompt import Memory, Prompt, separators
 from iwp.pruners.base import LayerView, Pruner
 from iwp.pruners.errors import error_curve
-from iwp.pruning import prune
-from iwp.reading import alone, before, checked, extended, read
+from iwp.pruning import pruned
+from iwp.reading import alone, before, biased, checked, extended, read
+from iwp.stage import biases_of
 from iwp.support import decoder_of
 from iwp.types import Ranking, Trace
 
@@ -36,12 +37,15 @@ class Prefill:
         next_position: (..., 1, 1) int64 rotary position of the first token of the answer: the one
             that the full prompt gives it.
         trace: what the cut did; without a pruner it holds no cuts.
+        biases: what is added to the attention scores of the cache's keys: see
+            `iwp.stage.biases_of`.
     """
 
     logits: Tensor
     cache: Any
     next_position: Tensor
     trace: Trace
+    biases: Mapping[int, Tensor] = field(default_factory=dict)
 
 
 @torch.no_grad()
@@ -73,13 +77,14 @@ def prefill(
     with alone(model), ExitStack() as stack:
         # First, so that a cut finds the decoder called as stock generate() calls it.
         stack.enter_context(extended(model, extra))
-        trace = Trace(n_visual=[visual.shape[0]])
+        trace, stages = Trace(n_visual=[visual.shape[0]]), []
         if pruner is not None:
-            trace = stack.enter_context(prune(model, pruner, visual=visual))
+            cutter = stack.enter_context(pruned(model, pruner, visual))
+            trace, stages = cutter.trace, cutter.stages
         stack.enter_context(checked(model, check))
         cache = DynamicCache(config=model.config)
         logits = read(model, cache, inputs_embeds=embeds, position_ids=positions)
-    return Prefill(logits, cache, next_position(positions), trace)
+    return Prefill(logits, cache, next_position(positions), trace, biases_of(stages, cache))
 
 
 @torch.no_grad()
@@ -98,13 +103,14 @@ def decode(
             return
         yield token
         if number + 1 < max_new_tokens:
-            logits = read(
-                model,
-                state.cache,
-                input_ids=torch.tensor([[token]], device=logits.device),
-                position_ids=state.next_position + number,
-                attention_mask=mask,
-            )
+            with alone(model), biased(model, state.cache, state.biases):
+                logits = read(
+                    model,
+                    state.cache,
+                    input_ids=torch.tensor([[token]], device=logits.device),
+                    position_ids=state.next_position + number,
+                    attention_mask=mask,
+                )
 
 
 @torch.no_grad()

@@ -21,7 +21,8 @@ def prune(model: Any, pruner: Pruner, *, visual: Tensor | None = None) -> Iterat
     """Prune the visual tokens of every prompt that the model reads inside the block.
 
     Before decoder layer `pruner.layer` the rows of the dropped tokens leave the sequence. Kept
-    tokens keep their positions, and decoding goes on at the positions of the full prompt.
+    tokens keep their positions, and decoding goes on at the positions of the full prompt. Where a
+    method merges tokens, the rows of kept ones are replaced there, too.
     `generate()` and plain calls both work: batches padded on the left, several pictures, sampling,
     beams, several turns with one cache. What continues a prompt has to be in the same block. A
     plain call returns logits for the rows that go on, prompts that lost more filled up on the left.
@@ -42,6 +43,13 @@ def prune(model: Any, pruner: Pruner, *, visual: Tensor | None = None) -> Iterat
     Raises:
         IWPError: the model or the prompt cannot be cut.
     """
+    with pruned(model, pruner, visual) as cutter:
+        yield cutter.trace
+
+
+@contextmanager
+def pruned(model: Any, pruner: Pruner, visual: Tensor | None) -> Iterator[Cutter]:
+    """What `prune` does; yields what does the cutting."""
     for cut in pruner.cuts:
         check_model(model, cut.layer)
     decoder = decoder_of(model)
@@ -53,7 +61,7 @@ def prune(model: Any, pruner: Pruner, *, visual: Tensor | None = None) -> Iterat
             handle = module.register_forward_pre_hook(hook, with_kwargs=True)
             stack.callback(handle.remove)
         stack.enter_context(hooked(decoder, cutter.stages))
-        yield cutter.trace
+        yield cutter
 
 
 def _hooks(module: nn.Module) -> list[Any]:

@@ -8,7 +8,9 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from iwp.support import decoder_of, lock_of
+from iwp.columns import Columns
+from iwp.shortened import Shortened
+from iwp.support import decoder_of, kernel_of, lock_of
 
 
 def read(model: Any, cache: Any, **inputs: Any) -> Tensor:
@@ -42,6 +44,22 @@ def checked(model: Any, check: Callable[[], None] | None) -> Iterator[None]:
             check()
 
     with before(layers, before_layer):
+        yield
+
+
+@contextmanager
+def biased(model: Any, cache: Any, biases: Mapping[int, Tensor]) -> Iterator[None]:
+    """Add to the attention scores of a cache's keys while one more token is read.
+
+    `biases` are those of `iwp.stage.biases_of`.
+    """
+    decoder = decoder_of(model)
+    with ExitStack() as stack:
+        for first, bias in biases.items():
+            past, width = int(cache.get_seq_length(first)), bias.shape[1]
+            columns = Columns(bias=bias).joined(Columns(), width, past + 1 - width)
+            short = Shortened(kernel_of(decoder), None, columns, past)
+            stack.enter_context(before(decoder.layers[first:], short))
         yield
 
 

@@ -48,7 +48,11 @@ class Rows:
         table = table.expand(*table.shape[:-3], index.shape[0], *table.shape[-2:])
         return table[..., torch.arange(index.shape[0], device=table.device)[:, None], index, :]
 
+    def take_columns(self, table: Tensor) -> Tensor:
+        """The columns of a table over rows, filling included: (B, S) -> (B, M)."""
+        return table.gather(1, self.index.to(table.device))
+
     def take_mask(self, mask: Tensor) -> Tensor:
         """The columns of a mask over rows, filling false: (B, S) bool -> (B, M)."""
-        taken = mask.gather(1, self.index.to(mask.device))
+        taken = self.take_columns(mask)
         return taken if self.real is None else taken & self.real.to(mask.device)

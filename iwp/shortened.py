@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
+from iwp.columns import Columns
 from iwp.errors import IWPError
 from iwp.masks import attention_mask
 from iwp.rows import Rows
@@ -19,29 +20,31 @@ class CutCache:
     """What was cut out of a cache, in columns of the caller's attention mask.
 
     Attributes:
-        read: columns of the caller's mask up to the last visual token that was asked about.
+        read: columns of the caller's mask up to the last visual token that was asked about; 0
+            where there was no cut.
         removed: rows by which the cache of the later layers is shorter.
-        real: (B, read - removed) bool, false at padding; None where there is none.
+        left: the read - removed columns that are left of those.
         next_position: (..., B or 1, 1) position of the first token after that.
     """
 
     read: int = 0
     removed: int = 0
-    real: Tensor | None = None
+    left: Columns = field(default_factory=Columns)
     next_position: Tensor | int = 0
 
-    def real_rows(self, mask: Tensor | None, total: int) -> Tensor | None:
-        """Which rows of the shortened cache are no padding, when `total` columns are read.
+    def columns(self, mask: Tensor | None, bias: Tensor | None, total: int) -> Columns:
+        """The columns that are left when `total` of the caller's are read, total - removed of them.
 
         Args:
             mask: the caller's mask, (B, total or more), 0 at padding.
+            bias: (B, total or more) float32 what earlier cuts add to the attention scores.
             total: columns of the caller's mask, at least `read`.
-
-        Returns:
-            (B, total - removed) bool, or None where there is no padding.
         """
-        later = None if mask is None else mask[:, self.read : total].bool()
-        return joined(self.real, later, (self.read - self.removed, total - self.read))
+        later = Columns(
+            None if mask is None else mask[:, self.read : total].bool(),
+            None if bias is None else bias[:, self.read : total],
+        )
+        return self.left.joined(later, self.read - self.removed, total - self.read)
 
     def check(self, length: int, short: int, new: int, mask: Tensor | None, batch: int) -> None:
         """Refuse to go on where the cache or the mask do not fit what was cut.
@@ -58,7 +61,7 @@ class CutCache:
         """
         if length - short != self.removed or length < self.read:
             raise IWPError("The cache was changed after the cut: start with an empty one.")
-        if self.real is not None and self.real.shape[0] != batch:
+        if not self.left.serves(batch):
             raise IWPError("The batch has changed since the cut: start with an empty cache.")
         if mask is not None and mask.shape[1] != length + new:
             raise IWPError(
@@ -76,46 +79,32 @@ class CutCache:
         return (self.next_position + later.clamp(min=0))[..., -new:]
 
 
-def joined(left: Tensor | None, right: Tensor | None, widths: tuple[int, int]) -> Tensor | None:
-    """Two (B, width) masks side by side; None stands for nothing but tokens."""
-    if right is not None and bool(right.all()):
-        right = None
-    some = left if left is not None else right
-    if some is None:
-        return None
-    parts = (
-        some.new_ones((some.shape[0], width)) if part is None else part.to(some.device)
-        for part, width in zip((left, right), widths, strict=True)
-    )
-    return torch.cat(tuple(parts), dim=1)
-
-
 class Shortened:
-    """One pass of a prompt's rows through the layers after a cut.
+    """One pass of a prompt's rows through the layers after a cut, as their forward pre-hook.
 
     Args:
         kernel: the decoder's attention.
         rows: the rows that go on, or None where this pass drops none.
-        real: (B, past + M) bool, false at padding; None where there is none.
+        columns: the past + M columns that these layers look at.
         past: rows that the cache of these layers held before.
     """
 
-    def __init__(self, kernel: str, rows: Rows | None, real: Tensor | None, past: int) -> None:
+    def __init__(self, kernel: str, rows: Rows | None, columns: Columns, past: int) -> None:
         self._kernel = kernel
         self._rows = rows
-        self._real = real
+        self._columns = columns
         self._past = past
         self._shared: dict[tuple[str, torch.device], Any] = {}
 
-    def reading(
-        self, args: tuple[Any, ...], call: dict[str, Any]
+    def __call__(
+        self, _: nn.Module, args: tuple[Any, ...], call: dict[str, Any]
     ) -> tuple[tuple[Any, ...], dict[str, Any]]:
         """What a layer is called with, given short hidden states and everything else whole."""
         hidden, rows, short = args[0], self._rows, dict(call)
         short["attention_mask"] = self._once(
             "mask",
             hidden.device,
-            lambda: attention_mask(self._kernel, self._real, self._past, hidden),
+            lambda: attention_mask(self._kernel, self._columns, self._past, hidden),
         )
         if rows is not None:
             tables = call["position_embeddings"]

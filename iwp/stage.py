@@ -11,13 +11,13 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from iwp.chosen import Chosen
 from iwp.measure import Stopwatch
 from iwp.prompt import Entered, Memory, Prompt
-from iwp.pruners.base import Pruner
-from iwp.rows import Rows
+from iwp.pruners.base import Choice, Pruner
 from iwp.shortened import CutCache, Shortened
 from iwp.step import Step
-from iwp.support import kernel_of
+from iwp.support import check_bias, kernel_of
 from iwp.types import Cut, Trace
 
 _UNCUT = CutCache()
@@ -70,55 +70,55 @@ class Stage:
         if step is None:
             return None
         now = Entered(layer, args, call)
-        rows: Rows | None = None
-        kept: Sequence[Tensor] = ()
+        chosen: Chosen | None = None
         if step.visual is not None:
-            rows, kept = self._chosen(step, step.visual, now, previous)
+            chosen = self._chosen(step, step.visual, now, previous)
+            args = (chosen.rewritten(args[0]), *args[1:])
+        rows = None if chosen is None else chosen.rows
         cache = call.get("past_key_values")
         before = step.before
-        if rows is not None:
-            before = step.after(rows)
+        if chosen is not None and rows is not None:
+            before = step.after(rows, chosen.bias(rows.stays))
             if cache is not None:
                 self._by_cache[cache] = before
             if step.deepstack is not None:
                 step.deepstack.cut(rows, self.layer)
             args = (rows.take(args[0]), *args[1:])
-        if rows is not None or before.removed:
-            real = before.real_rows(step.mask, step.total)
-            self._short = Shortened(self._kernel, rows, real, step.past - step.before.removed)
-            args, call = self._short.reading(args, call)
-            step = step.shortened(rows, kept, real)
+        if before.read:
+            columns = before.columns(step.mask, step.bias, step.total)
+            self._short = Shortened(self._kernel, rows, columns, step.past - step.before.removed)
+            args, call = self._short(layer, args, call)
+            step = step.shortened(chosen, columns)
         if self._following is not None:
             step.before = self._following.before(cache if step.past else None)
             self._following.expect(step)
-        return None if self._short is None else (args, call)
+        return args, call
 
-    def after_cut(self, _: nn.Module, args: tuple[Any, ...], call: dict[str, Any]) -> Any:
+    def after_cut(self, layer: nn.Module, args: tuple[Any, ...], call: dict[str, Any]) -> Any:
         """Shorten what the layers after that are given."""
-        return None if self._short is None else self._short.reading(args, call)
+        return None if self._short is None else self._short(layer, args, call)
 
     @torch.no_grad()  # the choice alone: the rows that go on keep their gradients
-    def _chosen(
-        self, step: Step, visual: Tensor, now: Entered, previous: Entered | None
-    ) -> tuple[Rows | None, Sequence[Tensor]]:
-        """The rows that go on, or None where all do, and the tokens kept of every prompt."""
+    def _chosen(self, step: Step, visual: Tensor, now: Entered, previous: Entered | None) -> Chosen:
+        """What the method leaves of every prompt."""
         hidden = now.args[0]
         stays = step.new_rows(visual)
-        goes_on = stays & ~visual
-        kept: list[Tensor] = []
+        choices: list[Choice] = []
+        cuts: list[Cut] = []
+        places: list[Tensor] = []
         for row, shown in enumerate(visual):
-            places = shown.nonzero().flatten()
+            found = shown.nonzero().flatten()
             if row and _same_prompt(row, stays, visual, hidden):
                 # A beam, or another answer to one prompt.
-                kept.append(kept[-1])
-                self._trace.cuts.append(replace(self._trace.cuts[-1], seconds=0.0))
-            elif places.shape[0] == 0:
-                kept.append(places)
-                self._trace.cuts.append(Cut(self.layer, places.cpu()))
+                choices.append(choices[-1])
+                cuts.append(replace(cuts[-1], seconds=0.0))
+            elif found.shape[0] == 0:
+                choices.append(Choice(found))
+                cuts.append(Cut(self.layer, found.cpu()))
             else:
                 prompt = Prompt.of(
                     hidden.shape[1],
-                    places,
+                    found,
                     stays[row][None],
                     step.separators[row],
                     self._final_norm,
@@ -126,11 +126,14 @@ class Stage:
                 )
                 watch = Stopwatch(hidden.device)
                 choice = self._pruner.choose(prompt.view(*now, row, previous))
-                kept.append(choice.kept.to(places.device))
-                cut = step.cut(self.layer, row, choice.kept, choice.scores)
-                self._trace.cuts.append(replace(cut, seconds=watch.seconds()))
-            goes_on[row, places[kept[-1]]] = True
-        return (None if torch.equal(goes_on, stays) else Rows.packed(goes_on)), kept
+                if choice.sizes is not None:
+                    check_bias(self._kernel, again=step.bias is not None)
+                choices.append(choice)
+                cut = step.cut(self.layer, row, choice)
+                cuts.append(replace(cut, seconds=watch.seconds()))
+            places.append(found[choices[-1].kept.to(found.device)])
+        self._trace.cuts += cuts
+        return Chosen.of(stays, visual, choices, cuts, places)
 
 
 def stages_of(decoder: Any, pruner: Pruner, trace: Trace) -> list[Stage]:
@@ -140,6 +143,17 @@ def stages_of(decoder: Any, pruner: Pruner, trace: Trace) -> list[Stage]:
         if cut.layer < len(decoder.layers):
             stages.insert(0, Stage(decoder, cut, trace, stages[0] if stages else None))
     return stages
+
+
+def biases_of(stages: Sequence[Stage], cache: Any) -> dict[int, Tensor]:
+    """What cuts add to the attention scores of a cache's keys.
+
+    Returns:
+        For layers of cuts, ascending: (B, columns) float32 for the first columns of the cache, from
+        there up to the next of these layers. Later columns have no bias.
+    """
+    found = {stage.layer: stage.before(cache).left.bias for stage in stages}
+    return {layer: bias for layer, bias in found.items() if bias is not None}
 
 
 @contextmanager

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any
 
 import torch
 from torch import Tensor
 
+from iwp.chosen import Chosen
+from iwp.columns import Columns
 from iwp.deepstack import DeepStack
+from iwp.pruners.base import Choice
 from iwp.rows import Rows
-from iwp.shortened import CutCache, joined
+from iwp.shortened import CutCache
 from iwp.types import Cut
 
 
@@ -23,6 +25,8 @@ class Step:
     Attributes:
         visual: (B, S) bool, the visual tokens; None where there are none to prune.
         mask: (B, past + S) the attention mask, 0 at padding.
+        bias: (B, past + S) float32 what earlier cuts add to the attention scores of each key;
+            None: nothing.
         before: what this cut has taken out of the cache so far.
         past: columns of the mask that the cache stands for.
         total: the same with the new tokens.
@@ -30,6 +34,7 @@ class Step:
         deepstack: the features that the first layers add to visual rows.
         numbers: for each row, which of its original visual tokens are left; None: all.
         sizes: for each row, how many it had originally.
+        into: for each row, what its original visual tokens went into so far; None: merged none.
     """
 
     def __init__(
@@ -46,47 +51,66 @@ class Step:
         self.before = before
         self.past = past
         self.total = past + new
+        self.bias: Tensor | None = None
         self.separators: tuple[Tensor | None, ...] = ()
         self.deepstack: DeepStack | None = None
         counts = [] if visual is None else visual.sum(dim=1).tolist()
         self.numbers: tuple[Tensor | None, ...] = (None,) * len(counts)
         self.sizes: tuple[int, ...] = tuple(counts)
+        self.into: tuple[Tensor | None, ...] = (None,) * len(counts)
         self._positions = positions
 
-    def cut(self, layer: int, row: int, chosen: Tensor, scores: Tensor | None) -> Cut:
+    def cut(self, layer: int, row: int, choice: Choice) -> Cut:
         """What a cut before `layer` chose of a row, in numbers of its original visual tokens."""
-        numbers = self.numbers[row]
-        chosen, scores = chosen.cpu(), None if scores is None else scores.cpu()
+        numbers, into = self.numbers[row], self._into(row, choice)
+        chosen, scores = choice.kept.cpu(), None if choice.scores is None else choice.scores.cpu()
         if numbers is None:
-            return Cut(layer, chosen, scores)
+            return Cut(layer, chosen, scores, into=into)
         if scores is not None:
             scores = scores.new_zeros(self.sizes[row]).index_copy_(0, numbers, scores)
-        return Cut(layer, numbers[chosen], scores)
+        return Cut(layer, numbers[chosen], scores, into=into)
 
-    def shortened(self, rows: Rows | None, kept: Sequence[Tensor], real: Tensor | None) -> Step:
+    def _into(self, row: int, choice: Choice) -> Tensor | None:
+        """(original tokens,) int64 on the CPU: see `Cut.into`."""
+        earlier, numbers = self.into[row], self.numbers[row]
+        if choice.into is None and earlier is None:
+            return None
+        if numbers is None:
+            numbers = torch.arange(self.sizes[row])
+        gone = torch.tensor([-1])
+        if choice.into is None:
+            now = torch.full(numbers.shape, -1)
+            now[choice.kept.cpu()] = choice.kept.cpu()
+        else:
+            now = choice.into.cpu()
+        # The place after the last token stands for -1: what went nowhere goes nowhere.
+        went = torch.full((self.sizes[row] + 1,), -1)
+        went[numbers] = torch.cat((numbers, gone))[now]
+        return went[:-1] if earlier is None else went[earlier]
+
+    def shortened(self, chosen: Chosen | None, columns: Columns) -> Step:
         """The pass as it goes on after this cut.
 
         Args:
-            rows: the rows that go on; None: all do.
-            kept: for each row, the numbers among its visual tokens that are left.
-            real: (B, columns left) bool, false at padding; None where there is none.
+            chosen: what the cut left; None where this pass has nothing to choose from.
+            columns: what the layers after the cut look at.
         """
+        rows = None if chosen is None else chosen.rows
         visual, new = self.visual, self.total - self.past
         if rows is not None:
             new = rows.index.shape[1]
             visual = None if visual is None else rows.take_mask(visual & rows.stays)
-        step = Step(visual, CutCache(), self.past - self.before.removed, new, real)
+        step = Step(visual, CutCache(), self.past - self.before.removed, new, columns.real)
+        step.bias = columns.bias
         step.deepstack, step.sizes = self.deepstack, self.sizes
-        step.separators, step.numbers = self.separators, self.numbers
-        if rows is not None and kept:
+        step.separators, step.numbers, step.into = self.separators, self.numbers, self.into
+        if chosen is not None:
             step.separators = tuple(
-                None if ends is None else torch.isin(left, ends.to(left.device)).nonzero().flatten()
-                for left, ends in zip(kept, self.separators, strict=True)
+                None if ends is None else _numbers_of(ends, choice.kept)
+                for choice, ends in zip(chosen.choices, self.separators, strict=True)
             )
-            step.numbers = tuple(
-                left.cpu() if numbers is None else numbers[left.cpu()]
-                for left, numbers in zip(kept, self.numbers, strict=True)
-            )
+            step.numbers = tuple(cut.kept for cut in chosen.cuts)
+            step.into = tuple(cut.into for cut in chosen.cuts)
         return step
 
     def new_rows(self, like: Tensor) -> Tensor:
@@ -95,9 +119,10 @@ class Step:
             return torch.ones_like(like, dtype=torch.bool)
         return self.mask[:, self.past : self.total].to(like.device).bool()
 
-    def after(self, rows: Rows) -> CutCache:
+    def after(self, rows: Rows, bias: Tensor | None) -> CutCache:
         """What is cut out of the cache when of the new rows only these go on.
 
+        `bias` (B, S) float32 is what this cut adds to the attention scores of the new keys.
         Text after the last visual token goes on whole in every row and is counted as read later:
         a cache may be cropped back to it, as assisted decoding does with what it guessed wrong.
         """
@@ -105,14 +130,16 @@ class Step:
             ~rows.stays if self.visual is None else ~rows.stays | self.visual.to(rows.stays.device)
         )
         size = int(changed.any(dim=0).nonzero()[-1]) + 1
-        width = self.past - self.before.removed
-        real = self.before.real_rows(self.mask, self.past)
-        real = joined(real, rows.real, (width, rows.index.shape[1]))
+        if bias is None and self.bias is not None:
+            bias = self.bias[:, self.past :]
+        new = Columns(rows.real, None if bias is None else rows.take_columns(bias))
+        width, short = self.past - self.before.removed, rows.index.shape[1]
+        columns = self.before.columns(self.mask, self.bias, self.past).joined(new, width, short)
         first = self.past + size if self._positions is None else self._positions[..., size, None]
         return CutCache(
             read=self.past + size,
             removed=self.before.removed + rows.removed,
-            real=None if real is None else real[:, : width + size - rows.removed],
+            left=columns.first(width + size - rows.removed),
             next_position=first,
         )
 
@@ -121,9 +148,14 @@ class Step:
 
         No layer has the full length any more, and the decoder would count from the short one.
         """
-        real = self.before.real_rows(self.mask, self.total)
+        real = self.before.columns(self.mask, None, self.total).real
         return {
             **call,
             "position_ids": self.before.positions(self.mask, self.total, self.total - self.past),
             "attention_mask": None if real is None else real.long(),
         }
+
+
+def _numbers_of(some: Tensor, kept: Tensor) -> Tensor:
+    """Where, among the kept tokens, those are that are some others, too."""
+    return torch.isin(kept, some.to(kept.device)).nonzero().flatten()

@@ -82,6 +82,27 @@ def check_call(call: Mapping[str, Any]) -> None:
         raise IWPError("IWP cannot cut packed sequences: give every prompt its own batch row.")
 
 
+def check_bias(kernel: str, *, again: bool) -> None:
+    """Refuse to weigh tokens by their sizes where that cannot be done.
+
+    Args:
+        kernel: the decoder's attention.
+        again: whether an earlier cut has weighed tokens of the same prompt.
+
+    Raises:
+        IWPError: the kernel takes no numbers to add to its scores, or they would be added twice.
+    """
+    if "flash" in kernel:
+        raise IWPError(
+            "Flash attention cannot weigh merged tokens by their sizes: load the model with "
+            'attn_implementation="sdpa", or leave the sizes out by the method\'s option.'
+        )
+    if again:
+        raise IWPError(
+            "Tokens are weighed by their sizes once: leave the sizes out of all cuts but one."
+        )
+
+
 def kernel_of(decoder: Any) -> str:
     """The name of the decoder's attention kernel, such as "sdpa"."""
     return str(decoder.config._attn_implementation)

@@ -15,7 +15,7 @@ from iwp.prompt import Memory
 from iwp.pruners.base import Pruner
 from iwp.reading import alone, before, extended, read
 from iwp.shortened import CutCache
-from iwp.stage import Stage, hooked, stages_of
+from iwp.stage import Stage, biases_of, hooked, stages_of
 from iwp.step import Step
 from iwp.support import decoder_of
 from iwp.types import Trace
@@ -84,7 +84,8 @@ class Trunk:
                 hidden = layer(hidden, *self._args[1:], **call)
         last = self._decoder.norm(hidden[:, -1:])
         logits = self._model.get_output_embeddings()(last)[0, -1].float()
-        return Prefill(logits, cache, next_position(self._positions), trace)
+        biases = biases_of(stages, cache)
+        return Prefill(logits, cache, next_position(self._positions), trace, biases)
 
     def _prime(self, stage: Stage) -> None:
         """Tell the first stage what it would have seen."""

@@ -43,7 +43,8 @@ ORDER = [
         "support",
         "prompt",
     ),
-    *("masks", "rows", "shortened", "deepstack", "step", "stage", "cutting", "pruning", "reading"),
+    *("columns", "masks", "rows", "shortened", "deepstack", "chosen", "step", "stage"),
+    *("cutting", "pruning", "reading"),
     *("generate", "trunk", "answering"),
     *(
         "verdict",

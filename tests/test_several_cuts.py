@@ -17,7 +17,7 @@ from iwp.trunk import Trunk
 from iwp.types import Trace
 from tests import tiny
 from tests.families import FAMILIES
-from tests.hiding import NEAR, hiding_from, visual_columns
+from tests.hiding import NEAR, dropped_of, hiding_from, visual_columns
 from tests.prompts import SMALL, TALL, WIDE, batch, model, written
 from tests.test_generate import embedded
 
@@ -64,8 +64,7 @@ def dropped_at(network: Any, ids: Tensor, trace: Trace, copies: int) -> dict[int
         some = cuts[first : first + len(visual)]
         assert len({cut.layer for cut in some}) == 1
         found[some[0].layer] = [
-            columns[~torch.isin(torch.arange(len(columns)), cut.kept)]
-            for columns, cut in zip(visual, some, strict=True)
+            dropped_of(columns, cut) for columns, cut in zip(visual, some, strict=True)
         ]
     return found
 
