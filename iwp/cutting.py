@@ -16,13 +16,21 @@ from iwp.shortened import CutCache
 from iwp.stage import stages_of
 from iwp.step import Step
 from iwp.support import check_call
+from iwp.tower import Given, Watch
 from iwp.types import Trace
 
 
 class Cutter:
     """Finds the prompts, and tells the stages of a method what is about to reach them."""
 
-    def __init__(self, model: Any, decoder: Any, pruner: Pruner, visual: Tensor | None) -> None:
+    def __init__(
+        self,
+        model: Any,
+        decoder: Any,
+        pruner: Pruner,
+        visual: Tensor | None,
+        towers: Given | Watch | None = None,
+    ) -> None:
         self.trace = Trace()
         self._model = model
         self.stages = stages_of(decoder, pruner, self.trace)
@@ -30,6 +38,7 @@ class Cutter:
         ids = (getattr(model.config, f"{kind}_token_id", None) for kind in ("image", "video"))
         self._placeholders = [number for number in ids if number is not None]
         self._given = visual
+        self._towers = towers
         self._visual: Tensor | None = None
 
     # --- before the layers --------------------------------------------------------------
@@ -46,6 +55,12 @@ class Cutter:
             # What the model itself writes is text, whatever its id.
             shows = new_prompt or any(_shows_a_picture(*argument) for argument in call.items())
             self._visual = self._are_placeholders(ids) if shows else None
+            kinds = [number for number in self._placeholders if bool((ids == number).any())]
+            if shows and len(kinds) > 1 and self._towers is not None:
+                raise IWPError(
+                    "A method that looks at the vision tower reads pictures or videos, not both in "
+                    "one call."
+                )
         elif new_prompt:
             raise IWPError("A prompt of embeddings needs prune(..., visual=positions).")
         changes = self._pruner.budget != 1 or self._pruner.merges
@@ -86,6 +101,8 @@ class Cutter:
                 separators(self._model, embeds, rows.to(embeds.device).nonzero().flatten())
                 for embeds, rows in zip(call["inputs_embeds"], visual, strict=True)
             )
+            if self._towers is not None:
+                step.towers = self._towers.take(counts)
         self.stages[0].expect(step)
         if step.deepstack is not None:
             return args, step.deepstack.put(call)

@@ -24,7 +24,7 @@ from iwp.pruning import pruned
 from iwp.reading import alone, before, biased, checked, extended, read
 from iwp.stage import biases_of
 from iwp.support import decoder_of
-from iwp.types import Ranking, Trace
+from iwp.types import Ranking, Tower, Trace
 
 
 @dataclass(frozen=True)
@@ -56,6 +56,7 @@ def prefill(
     *,
     positions: Tensor | None = None,
     extra: Mapping[str, Any] | None = None,
+    tower: Tower | None = None,
     pruner: Pruner | None = None,
     check: Callable[[], None] | None = None,
 ) -> Prefill:
@@ -67,6 +68,7 @@ def prefill(
         visual: (n,) int64 ascending positions of the visual tokens in the prompt.
         positions: (1, S) or (rows, 1, S) rotary positions; None counts from 0.
         extra: more keyword arguments for the text decoder, such as DeepStack features.
+        tower: what the vision tower says of the visual tokens, for methods with `needs_tower`.
         pruner: the method that cuts; None reads every token.
         check: called before every decoder layer; what it raises ends the prefill.
 
@@ -79,7 +81,7 @@ def prefill(
         stack.enter_context(extended(model, extra))
         trace, stages = Trace(n_visual=[visual.shape[0]]), []
         if pruner is not None:
-            cutter = stack.enter_context(pruned(model, pruner, visual))
+            cutter = stack.enter_context(pruned(model, pruner, visual, tower))
             trace, stages = cutter.trace, cutter.stages
         stack.enter_context(checked(model, check))
         cache = DynamicCache(config=model.config)
@@ -122,6 +124,7 @@ def rank(
     *,
     positions: Tensor | None = None,
     extra: Mapping[str, Any] | None = None,
+    tower: Tower | None = None,
     check: Callable[[], None] | None = None,
     errors: bool = False,
 ) -> Ranking:
@@ -137,7 +140,7 @@ def rank(
     layers = decoder_of(model).layers
     if pruner.layer >= len(layers):
         raise IWPError(f"The model has {len(layers)} layers: none to rank at {pruner.layer}.")
-    prompt, memory = prompt_of(model, embeds, visual), Memory()
+    prompt, memory = prompt_of(model, embeds, visual, tower).seen_by(pruner), Memory()
 
     def stop(layer: nn.Module, args: tuple[Any, ...], call: dict[str, Any]) -> None:
         view = prompt.view(layer, args, call, previous=memory.take())
@@ -184,12 +187,13 @@ def look(
     note: Callable[[int, LayerView], None],
     positions: Tensor | None = None,
     extra: Mapping[str, Any] | None = None,
+    tower: Tower | None = None,
 ) -> None:
     """Read a prompt without a cut, and call `note(layer, view)` before every decoder layer.
 
     Other arguments as for `prefill`. The views have their `previous` one, too.
     """
-    prompt, memory = prompt_of(model, embeds, visual), Memory()
+    prompt, memory = prompt_of(model, embeds, visual, tower), Memory()
     numbers = {layer: number for number, layer in enumerate(decoder_of(model).layers)}
 
     def hook(layer: nn.Module, args: tuple[Any, ...], call: dict[str, Any]) -> None:
@@ -208,6 +212,7 @@ def kernel_exponents(
     *,
     positions: Tensor | None = None,
     extra: Mapping[str, Any] | None = None,
+    tower: Tower | None = None,
 ) -> tuple[float, ...]:
     """Per decoder layer, the median of ||k_i - k_j||^2 / (2 sqrt d) between visual keys.
 
@@ -221,7 +226,7 @@ def kernel_exponents(
         keys = view.rotate(view.visual_keys, view.visual)
         exponents.append(dual.median_exponent(keys))
 
-    look(model, embeds, visual, note=measure, positions=positions, extra=extra)
+    look(model, embeds, visual, note=measure, positions=positions, extra=extra, tower=tower)
     return tuple(exponents)
 
 
@@ -231,11 +236,11 @@ class _Ranked(Exception):
         self.ranking = ranking
 
 
-def prompt_of(model: Any, embeds: Tensor, visual: Tensor) -> Prompt:
+def prompt_of(model: Any, embeds: Tensor, visual: Tensor, tower: Tower | None = None) -> Prompt:
     """The rows of a prompt of embeddings (1, S, D) with visual tokens at `visual` (n,)."""
     visual = visual.to(embeds.device)
-    ends = separators(model, embeds[0], visual)
-    return Prompt.of(embeds.shape[1], visual, separators=ends, final_norm=decoder_of(model).norm)
+    ends, norm = separators(model, embeds[0], visual), decoder_of(model).norm
+    return Prompt.of(embeds.shape[1], visual, separators=ends, final_norm=norm, tower=tower)
 
 
 def counted(embeds: Tensor, positions: Tensor | None) -> Tensor:

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
 
-from iwp.pruners.base import LayerView
+from iwp.errors import IWPError
+from iwp.pruners.base import LayerView, Pruner
+from iwp.types import Tower
 
 
 class Entered(NamedTuple):
@@ -49,6 +51,7 @@ class Prompt:
             picture; None where the model has no such tokens.
         final_norm: the norm after the decoder's last layer.
         n_uncut: visual tokens before the first cut; None where nothing has been cut yet.
+        tower: what the vision tower says of the visual tokens; None where nobody asked.
     """
 
     length: int
@@ -59,6 +62,7 @@ class Prompt:
     separators: Tensor | None = None
     final_norm: nn.Module | None = None
     n_uncut: int | None = None
+    tower: Tower | None = None
 
     @classmethod
     def of(
@@ -69,6 +73,7 @@ class Prompt:
         separators: Tensor | None = None,
         final_norm: nn.Module | None = None,
         n_uncut: int | None = None,
+        tower: Tower | None = None,
     ) -> Prompt:
         """Sort the rows of a prompt with visual tokens at `visual` (n >= 1).
 
@@ -81,7 +86,21 @@ class Prompt:
         after = words[words > visual[-1]]
         found = after.shape[0] > 0
         text = after if found else words
-        return cls(length, rows, visual, text, found, separators, final_norm, n_uncut)
+        return cls(length, rows, visual, text, found, separators, final_norm, n_uncut, tower)
+
+    def seen_by(self, pruner: Pruner) -> Prompt:
+        """The same with only those extras that the method asks for.
+
+        Raises:
+            IWPError: it asks for something that nobody gave.
+        """
+        if not pruner.needs_tower:
+            return replace(self, tower=None)
+        if self.tower is None:
+            raise IWPError(
+                f"{type(pruner).__name__} looks at the vision tower: give what it found, tower=..."
+            )
+        return self
 
     def view(
         self,
@@ -115,6 +134,7 @@ class Prompt:
             None if previous is None else self.view(*previous, row),
             self.final_norm,
             self.n_uncut,
+            None if self.tower is None else self.tower.to(device),
         )
 
 

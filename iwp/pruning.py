@@ -13,11 +13,14 @@ from iwp.errors import IWPError
 from iwp.pruners.base import Pruner
 from iwp.stage import hooked
 from iwp.support import check_model, decoder_of, lock_of
-from iwp.types import Trace
+from iwp.tower import Given, watch_of
+from iwp.types import Tower, Trace
 
 
 @contextmanager
-def prune(model: Any, pruner: Pruner, *, visual: Tensor | None = None) -> Iterator[Trace]:
+def prune(
+    model: Any, pruner: Pruner, *, visual: Tensor | None = None, tower: Tower | None = None
+) -> Iterator[Trace]:
     """Prune the visual tokens of every prompt that the model reads inside the block.
 
     Before decoder layer `pruner.layer` the rows of the dropped tokens leave the sequence. Kept
@@ -35,6 +38,9 @@ def prune(model: Any, pruner: Pruner, *, visual: Tensor | None = None) -> Iterat
         visual: (n,) int64 ascending positions of the visual tokens, or for a batch a (B, S) bool
             mask of them; needed only where the model is called with `inputs_embeds`, otherwise
             the placeholder ids tell.
+        tower: what the vision tower says of the visual tokens of one prompt; needed only by methods
+            with `needs_tower` where the model is called with `inputs_embeds`. Otherwise the tower
+            is watched while the model reads its pictures.
 
     Yields:
         What the cuts did, appended while the model runs, for every cut one entry for every row of a
@@ -43,20 +49,26 @@ def prune(model: Any, pruner: Pruner, *, visual: Tensor | None = None) -> Iterat
     Raises:
         IWPError: the model or the prompt cannot be cut.
     """
-    with pruned(model, pruner, visual) as cutter:
+    with pruned(model, pruner, visual, tower) as cutter:
         yield cutter.trace
 
 
 @contextmanager
-def pruned(model: Any, pruner: Pruner, visual: Tensor | None) -> Iterator[Cutter]:
+def pruned(
+    model: Any, pruner: Pruner, visual: Tensor | None, tower: Tower | None = None
+) -> Iterator[Cutter]:
     """What `prune` does; yields what does the cutting."""
     for cut in pruner.cuts:
         check_model(model, cut.layer)
     decoder = decoder_of(model)
+    watch = watch_of(model) if pruner.needs_tower and tower is None else None
+    towers = Given(tower) if pruner.needs_tower and tower is not None else watch
     with lock_of(decoder), ExitStack() as stack:
         if any(isinstance(getattr(hook, "__self__", None), Cutter) for hook in _hooks(decoder)):
             raise IWPError("The model is being pruned already: leave that block first.")
-        cutter = Cutter(model, decoder, pruner, visual)
+        cutter = Cutter(model, decoder, pruner, visual, towers)
+        if watch is not None:
+            stack.enter_context(watch.watching())
         for module, hook in ((model, cutter.before_model), (decoder, cutter.before_decoder)):
             handle = module.register_forward_pre_hook(hook, with_kwargs=True)
             stack.callback(handle.remove)

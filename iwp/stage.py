@@ -123,6 +123,7 @@ class Stage:
                     step.separators[row],
                     self._final_norm,
                     step.sizes[row],
+                    step.tower(row),
                 )
                 watch = Stopwatch(hidden.device)
                 choice = self._pruner.choose(prompt.view(*now, row, previous))
@@ -130,7 +131,7 @@ class Stage:
                     check_bias(self._kernel, again=step.bias is not None)
                 choices.append(choice)
                 cut = step.cut(self.layer, row, choice)
-                cuts.append(replace(cut, seconds=watch.seconds()))
+                cuts.append(replace(cut, seconds=cut.seconds + watch.seconds()))
             places.append(found[choices[-1].kept.to(found.device)])
         self._trace.cuts += cuts
         return Chosen.of(stays, visual, choices, cuts, places)

@@ -13,7 +13,7 @@ from iwp.deepstack import DeepStack
 from iwp.pruners.base import Choice
 from iwp.rows import Rows
 from iwp.shortened import CutCache
-from iwp.types import Cut
+from iwp.types import Cut, Tower
 
 
 class Step:
@@ -31,6 +31,7 @@ class Step:
         past: columns of the mask that the cache stands for.
         total: the same with the new tokens.
         separators: for each row, the numbers of the row-end tokens among its visual ones.
+        towers: for each row, what the vision tower says of its original visual tokens.
         deepstack: the features that the first layers add to visual rows.
         numbers: for each row, which of its original visual tokens are left; None: all.
         sizes: for each row, how many it had originally.
@@ -58,6 +59,7 @@ class Step:
         self.numbers: tuple[Tensor | None, ...] = (None,) * len(counts)
         self.sizes: tuple[int, ...] = tuple(counts)
         self.into: tuple[Tensor | None, ...] = (None,) * len(counts)
+        self.towers: tuple[Tower | None, ...] = (None,) * len(counts)
         self._positions = positions
 
     def cut(self, layer: int, row: int, choice: Choice) -> Cut:
@@ -65,7 +67,8 @@ class Step:
         numbers, into = self.numbers[row], self._into(row, choice)
         chosen, scores = choice.kept.cpu(), None if choice.scores is None else choice.scores.cpu()
         if numbers is None:
-            return Cut(layer, chosen, scores, into=into)
+            tower = self.towers[row]
+            return Cut(layer, chosen, scores, 0.0 if tower is None else tower.seconds, into)
         if scores is not None:
             scores = scores.new_zeros(self.sizes[row]).index_copy_(0, numbers, scores)
         return Cut(layer, numbers[chosen], scores, into=into)
@@ -102,7 +105,7 @@ class Step:
             visual = None if visual is None else rows.take_mask(visual & rows.stays)
         step = Step(visual, CutCache(), self.past - self.before.removed, new, columns.real)
         step.bias = columns.bias
-        step.deepstack, step.sizes = self.deepstack, self.sizes
+        step.deepstack, step.sizes, step.towers = self.deepstack, self.sizes, self.towers
         step.separators, step.numbers, step.into = self.separators, self.numbers, self.into
         if chosen is not None:
             step.separators = tuple(
@@ -112,6 +115,11 @@ class Step:
             step.numbers = tuple(cut.kept for cut in chosen.cuts)
             step.into = tuple(cut.into for cut in chosen.cuts)
         return step
+
+    def tower(self, row: int) -> Tower | None:
+        """What the vision tower says of those visual tokens of a row that are left."""
+        tower, left = self.towers[row], self.numbers[row]
+        return tower if tower is None or left is None else tower.take(left)
 
     def new_rows(self, like: Tensor) -> Tensor:
         """(B, S) bool, false where a new row is padding, on the device of `like` (B, S)."""

@@ -11,14 +11,14 @@ from transformers import DynamicCache
 
 from iwp.errors import IWPError
 from iwp.generate import Prefill, counted, next_position, prompt_of
-from iwp.prompt import Memory
-from iwp.pruners.base import Pruner
+from iwp.prompt import Memory, Prompt
+from iwp.pruners.base import LayerView, Pruner
 from iwp.reading import alone, before, extended, read
 from iwp.shortened import CutCache
 from iwp.stage import Stage, biases_of, hooked, stages_of
 from iwp.step import Step
 from iwp.support import decoder_of
-from iwp.types import Trace
+from iwp.types import Tower, Trace
 
 
 class Trunk:
@@ -38,6 +38,7 @@ class Trunk:
         *,
         positions: Tensor | None = None,
         extra: Mapping[str, Any] | None = None,
+        tower: Tower | None = None,
     ) -> None:
         """Arguments as for `iwp.generate.prefill`; `layer` is the first that is not run.
 
@@ -50,7 +51,7 @@ class Trunk:
         if len((extra or {}).get("deepstack_visual_embeds", ())) > layer:
             raise IWPError("This model adds features to later layers: share a later layer.")
         self._model, self._decoder, self._layer = model, decoder, layer
-        self._prompt = prompt_of(model, embeds, visual)
+        self._prompt = prompt_of(model, embeds, visual, tower)
         self._positions = counted(embeds, positions)
         self._cache = DynamicCache(config=model.config)
         memory = Memory()
@@ -72,10 +73,9 @@ class Trunk:
         trace = Trace(n_visual=[self._prompt.visual.shape[0]])
         stages: list[Stage] = []
         if pruner is not None:
-            if pruner.layer != self._layer:
-                raise IWPError(f"This prompt was read up to layer {self._layer}.")
+            self._check(pruner)
             stages = stages_of(self._decoder, pruner, trace)
-            self._prime(stages[0])
+            self._prime(stages[0], self._prompt.seen_by(pruner))
         cache = self._copied()
         call = {**self._call, "past_key_values": cache}
         hidden: Tensor = self._args[0]
@@ -87,13 +87,28 @@ class Trunk:
         biases = biases_of(stages, cache)
         return Prefill(logits, cache, next_position(self._positions), trace, biases)
 
-    def _prime(self, stage: Stage) -> None:
+    def view(self, pruner: Pruner) -> LayerView:
+        """What a method is given to choose by, at its first cut.
+
+        Raises:
+            IWPError: the method cuts before another layer.
+        """
+        self._check(pruner)
+        layer = self._decoder.layers[self._layer]
+        previous = self._previous if pruner.looks_back else None
+        return self._prompt.seen_by(pruner).view(layer, self._args, self._call, previous=previous)
+
+    def _check(self, pruner: Pruner) -> None:
+        if pruner.layer != self._layer:
+            raise IWPError(f"This prompt was read up to layer {self._layer}.")
+
+    def _prime(self, stage: Stage, prompt: Prompt) -> None:
         """Tell the first stage what it would have seen."""
-        prompt = self._prompt
         visual = torch.zeros(1, prompt.length, dtype=torch.bool, device=prompt.visual.device)
         visual[0, prompt.visual] = True
         step = Step(visual, CutCache(), past=0, new=prompt.length)
         step.separators = (prompt.separators,)
+        step.towers = (prompt.tower,)
         stage.expect(step)
         if self._previous is not None:
             stage.memory(*self._previous)

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Literal
 
 if TYPE_CHECKING:
+    import torch
     from PIL.Image import Image
     from torch import Tensor
 
@@ -99,10 +100,21 @@ class Tower:
         saliency: (n,) float32 attention that the token receives: the mean over heads and queries,
             or of the class token's row alone where the tower has one.
         keys: (n, d) float32 the tower's keys, the mean over heads.
+        seconds: what finding them took beyond the encoding itself, synchronised.
     """
 
     saliency: Tensor
     keys: Tensor
+    seconds: float = 0.0
+
+    def to(self, device: torch.device | str) -> Tower:
+        """The same on another device."""
+        return replace(self, saliency=self.saliency.to(device), keys=self.keys.to(device))
+
+    def take(self, tokens: Tensor) -> Tower:
+        """The same for some of the tokens, by their (m,) int64 numbers, in their order."""
+        there = tokens.to(self.saliency.device)
+        return replace(self, saliency=self.saliency[there], keys=self.keys[there])
 
 
 # --- what enters the decoder -------------------------------------------------------------
@@ -133,7 +145,8 @@ class Cut:
         kept: (m,) ascending numbers of the ORIGINAL visual tokens that remain, int64 on CPU.
         scores: (n,) float32 importance before the redundancy penalty, or None; 0 for tokens that an
             earlier cut has dropped.
-        seconds: time spent on scoring and selecting, synchronised.
+        seconds: time spent on scoring and selecting, synchronised; in a first cut with what finding
+            the vision tower's numbers took.
         into: (n,) int64 on CPU, for every original token the number of the kept token that it went
             into (its own where it is kept), -1 where it was dropped; None where nothing merged.
     """

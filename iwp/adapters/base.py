@@ -11,7 +11,8 @@ from typing import Any, ClassVar, TypedDict
 import torch
 from torch import Tensor, nn
 
-from iwp.types import Media, VisualLayout
+from iwp.tower import watch_of
+from iwp.types import Media, Tower, VisualLayout
 
 
 @dataclass(frozen=True)
@@ -42,12 +43,14 @@ class Inputs(TypedDict):
         visual: (n,) int64 ascending positions of the visual tokens in the prompt.
         positions: (rows, 1, S) int64 rotary positions; None counts from 0.
         extra: more arguments of the text decoder, such as features for its later layers.
+        tower: what the vision tower says of the visual tokens; None where nobody asked.
     """
 
     embeds: Tensor
     visual: Tensor
     positions: Tensor | None
     extra: Mapping[str, Any]
+    tower: Tower | None
 
 
 class Adapter(ABC):
@@ -116,14 +119,30 @@ class Adapter(ABC):
             family with several feature maps for its decoder puts them side by side.
         """
 
-    def inputs(self, prepared: Prepared, features: Tensor) -> Inputs:
-        """What the decoder reads, on the model's device, from what `prepare` and `encode` made."""
+    def encode_and_look(self, prepared: Prepared) -> tuple[Tensor, Tower]:
+        """`encode`, and what the tower itself says of every token, in one pass of the tower.
+
+        Raises:
+            ModelError: IWP does not know this model's tower.
+        """
+        with watch_of(self.model).watching() as watch:
+            features = self.encode(prepared)
+            (tower,) = watch.take([prepared.layout.n])
+        assert tower is not None, "a picture has visual tokens"
+        return features, tower
+
+    def inputs(self, prepared: Prepared, features: Tensor, tower: Tower | None = None) -> Inputs:
+        """What the decoder reads, on the model's device, from what `prepare` and `encode` made.
+
+        `tower` is what `encode_and_look` found; methods with `needs_tower` ask for it.
+        """
         positions = prepared.positions
         return {
             "embeds": self.embed(prepared, features),
             "visual": prepared.visual.to(self.device),
             "positions": None if positions is None else positions.to(self.device),
             "extra": {},
+            "tower": None if tower is None else tower.to(self.device),
         }
 
     def embed(self, prepared: Prepared, features: Tensor) -> Tensor:

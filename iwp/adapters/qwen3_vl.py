@@ -9,6 +9,7 @@ from torch import Tensor
 
 from iwp.adapters.base import Inputs, Prepared
 from iwp.adapters.qwen2_vl import Qwen2VL
+from iwp.types import Tower
 
 
 class Qwen3VL(Qwen2VL):
@@ -29,11 +30,11 @@ class Qwen3VL(Qwen2VL):
         deep = [m if isinstance(m, Tensor) else torch.cat(m) for m in made.deepstack_features]
         return torch.cat([torch.cat(tuple(made.pooler_output)), *deep], dim=1)
 
-    def inputs(self, prepared: Prepared, features: Tensor) -> Inputs:
+    def inputs(self, prepared: Prepared, features: Tensor, tower: Tower | None = None) -> Inputs:
         """See `Adapter.inputs`; the DeepStack maps go to the decoder beside the embeddings."""
         maps = features.shape[1] // self.model.config.text_config.hidden_size
         first, *deep = features.to(self.device).chunk(maps, dim=1)
-        inputs = super().inputs(prepared, first)
+        inputs = super().inputs(prepared, first, tower)
         places = torch.zeros(prepared.input_ids.shape, dtype=torch.bool)
         places[0, prepared.visual] = True
         inputs["extra"] = {
