@@ -36,6 +36,10 @@ def main(argv: Sequence[str] | None = None) -> int:
             from iwp.scenes import exam
 
             return int(exam.main(words[2:]) or 0)
+        if words[:2] == ["eval", "export"]:
+            from iwp.evals import export
+
+            return export.main(words[2:])
         if words[:1] == ["bench"]:
             from iwp.bench import commands
 
@@ -100,7 +104,7 @@ def _parser() -> argparse.ArgumentParser:
             help="an option of the method, such as bandwidth=median; may be given several times",
         )
         command.add_argument("--json", action="store_true", help="print one JSON object")
-    commands.add_parser("eval", help="eval scenes: the exam of the embedded model")
+    commands.add_parser("eval", help="eval scenes | export: the exam, here or for lmms-eval")
     commands.add_parser("bench", help="bench ablation | auto | consistency | similarity")
     commands.add_parser("train-demo-model", help="train the embedded model from scratch")
     return parser

@@ -54,6 +54,7 @@ ORDER = [
         "report",
         "flags",
         "scenes",
+        "evals",
         "bench",
         "ui",
         "__main__",
