@@ -58,7 +58,7 @@ def biased(model: Any, cache: Any, biases: Mapping[int, Tensor]) -> Iterator[Non
         for first, bias in biases.items():
             past, width = int(cache.get_seq_length(first)), bias.shape[1]
             columns = Columns(bias=bias).joined(Columns(), width, past + 1 - width)
-            short = Shortened(kernel_of(decoder), None, columns, past)
+            short = Shortened(kernel_of(decoder), None, columns, past, new=1)
             stack.enter_context(before(decoder.layers[first:], short))
         yield
 

@@ -85,15 +85,19 @@ class Shortened:
     Args:
         kernel: the decoder's attention.
         rows: the rows that go on, or None where this pass drops none.
-        columns: the past + M columns that these layers look at.
+        columns: the past + new columns that these layers look at.
         past: rows that the cache of these layers held before.
+        new: rows of this pass that go on.
     """
 
-    def __init__(self, kernel: str, rows: Rows | None, columns: Columns, past: int) -> None:
+    def __init__(
+        self, kernel: str, rows: Rows | None, columns: Columns, past: int, new: int
+    ) -> None:
         self._kernel = kernel
         self._rows = rows
         self._columns = columns
         self._past = past
+        self._new = new
         self._shared: dict[tuple[str, torch.device], Any] = {}
 
     def __call__(
@@ -101,11 +105,13 @@ class Shortened:
     ) -> tuple[tuple[Any, ...], dict[str, Any]]:
         """What a layer is called with, given short hidden states and everything else whole."""
         hidden, rows, short = args[0], self._rows, dict(call)
-        short["attention_mask"] = self._once(
-            "mask",
-            hidden.device,
-            lambda: attention_mask(self._kernel, self._columns, self._past, hidden),
-        )
+        # A later cut that leaves fewer rows gives a mask of its own.
+        if hidden.shape[1] == self._new:
+            short["attention_mask"] = self._once(
+                "mask",
+                hidden.device,
+                lambda: attention_mask(self._kernel, self._columns, self._past, hidden),
+            )
         if rows is not None:
             tables = call["position_embeddings"]
             short["position_embeddings"] = self._once(

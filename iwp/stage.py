@@ -86,7 +86,8 @@ class Stage:
             args = (rows.take(args[0]), *args[1:])
         if before.read:
             columns = before.columns(step.mask, step.bias, step.total)
-            self._short = Shortened(self._kernel, rows, columns, step.past - step.before.removed)
+            past, new = step.past - step.before.removed, args[0].shape[1]
+            self._short = Shortened(self._kernel, rows, columns, past, new)
             args, call = self._short(layer, args, call)
             step = step.shortened(chosen, columns)
         if self._following is not None:

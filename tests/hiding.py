@@ -31,7 +31,7 @@ class Became:
     Attributes:
         columns: (m,) where they are.
         rows: (columns, D) input of the layer -> (m, D) what their rows are replaced by. Columns
-            that were read before are zero there.
+            that are read before or later are zero there.
         logs: (m,) what is added to their attention scores from this layer on.
     """
 
@@ -189,7 +189,9 @@ def _replaced(hidden: Tensor, past: int, became: Sequence[Became]) -> Tensor:
         one = became[row * len(became) // len(hidden)]
         here = (one.columns >= past) & (one.columns < past + len(new))
         if bool(here.any()):
-            whole = torch.cat((new.new_zeros(past, new.shape[1]), new))
+            end = max(past + len(new), int(one.columns.max()) + 1)
+            whole = new.new_zeros(end, new.shape[1])
+            whole[past : past + len(new)] = new
             hidden[row, one.columns[here] - past] = one.rows(whole)[here]
     return hidden
 

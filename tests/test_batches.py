@@ -57,6 +57,17 @@ def test_a_row_without_a_picture(layer: int) -> None:
     assert trace.n_visual[1] > len(trace.cuts[1].kept) > 0
 
 
+@pytest.mark.parametrize("layer", [0, 2])
+@pytest.mark.parametrize("attention", ["sdpa", "eager"])
+def test_text_that_is_longer_than_the_picture(layer: int, attention: str) -> None:
+    # The batch does not get shorter, but the row with the picture gets more filling.
+    network, words = model("llava_onevision", attention), "Many words. " * 20
+    inputs = batch(FAMILIES["llava_onevision"], (words,), (WIDE, "What is it?"))
+    assert bool(inputs["attention_mask"][0].all())
+    assert not bool(inputs["attention_mask"][1].all())
+    agree(network, inputs, Random(budget=0.2, layer=layer))
+
+
 @pytest.mark.parametrize("family", ["llava_onevision", "qwen3_vl"])
 def test_a_whole_budget_is_the_baseline_bit_for_bit(family: str) -> None:
     network, inputs = model(family), batch(FAMILIES[family], *MIXED)
