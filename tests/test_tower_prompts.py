@@ -71,7 +71,7 @@ def test_two_pictures_of_a_prompt_do_not_see_each_other(family: str) -> None:
     agree(shown, joined(*alone(family, [TALL, "?"], [WIDE, "?"])))
 
 
-@pytest.mark.parametrize("family", ["llava_onevision", "llava_next", "qwen2_5_vl", "internvl"])
+@pytest.mark.parametrize("family", ["llava_onevision", "llava_next", "llava", "qwen2_5_vl"])
 @pytest.mark.parametrize(
     "options",
     [{"num_beams": 3}, {"num_return_sequences": 2, "do_sample": True}],
