@@ -92,7 +92,7 @@ class SparseVLMPlus(SparseVLM):
     visual tokens most. The list for 192 tokens on average is 300, 200 and 118 of 576.
     """
 
-    name: ClassVar[str] = "sparsevlm+"
+    name: ClassVar[str] = "sparsevlm_plus"
     merges: ClassVar[bool] = False
 
     counts: tuple[int, ...] = (300, 200, 118)
