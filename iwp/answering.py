@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from iwp import generate, measure
 from iwp.events import Text
+from iwp.layer_average import layer_average
 from iwp.run import Halted
 from iwp.types import Answer, FinishReason, Timing
 
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
     from iwp.pruners.base import Pruner
     from iwp.run import Brake
     from iwp.session import Session
-    from iwp.types import Side
+    from iwp.types import Ranking, Side
 
 
 @dataclass(frozen=True)
@@ -29,22 +30,32 @@ class Answered:
 
     Attributes:
         answer: text and timings.
-        kept: ascending numbers of the visual tokens that were kept.
+        kept: ascending numbers of the visual tokens that the last cut left.
+        kept_share: the fraction of all visual tokens that these are; None where the prompt was not
+            read to its end.
+        layer_average: the fraction that a layer read on average; None as well.
         first_logits: (V,) float32 of the first token, on the CPU; None where it was not reached.
     """
 
     answer: Answer
     kept: tuple[int, ...]
+    kept_share: float | None
+    layer_average: float | None
     first_logits: Tensor | None
 
 
 def answer(
-    vlm: VLM, session: Session, side: Side, pruner: Pruner | None, brake: Brake
+    vlm: VLM,
+    session: Session,
+    side: Side,
+    pruner: Pruner | None,
+    ranking: Ranking | None,
+    brake: Brake,
 ) -> Generator[Text, None, Answered]:
     """Answers the session's question, yielding the text so far after every token.
 
-    A pressed brake ends the answer within one decoder layer or one token; what is there by then is
-    the answer, and its `finish` says why it ended.
+    `ranking` is the pruner's. A pressed brake ends the answer within one decoder layer or one
+    token; what is there by then is the answer, and its `finish` says why it ended.
     """
     features = session.features.to(vlm.device)
     measure.reset_peak(vlm.device)
@@ -57,7 +68,7 @@ def answer(
     watch = measure.Stopwatch(vlm.device)
     try:
         brake.check()
-        inputs = vlm.adapter.inputs(session.prepared, features)
+        inputs = vlm.adapter.inputs(session.prepared, features, session.tower)
         state = generate.prefill(vlm.model, **inputs, pruner=pruner, check=brake.check)
         prefill_s = watch.seconds()
         held = measure.kv_bytes(state.cache)
@@ -79,7 +90,10 @@ def answer(
         prefill_s = prefill_s if state else watch.seconds()
 
     cuts = state.trace.cuts if state else []
-    kept = tuple(cuts[-1].kept.tolist()) if cuts else _planned(session, pruner)
+    n = session.prepared.layout.n
+    kept = tuple(cuts[-1].kept.tolist()) if cuts else _planned(n, pruner, ranking)
+    plan = [(cut.layer, len(cut.kept)) for cut in cuts]
+    layers = len(vlm.adapter.decoder_layers)
     done = Answer(
         answer=vlm.adapter.decode_text(tokens),
         n_tokens=len(tokens),
@@ -89,19 +103,20 @@ def answer(
         peak_bytes=measure.peak_bytes(vlm.device),
         finish=finish,
     )
-    return Answered(done, kept, state.logits.cpu() if state else None)
+    if state is None:
+        return Answered(done, kept, None, None, None)
+    average = layer_average(plan, n, layers)
+    return Answered(done, kept, len(kept) / n, average, state.logits.cpu())
 
 
-def _planned(session: Session, pruner: Pruner | None) -> tuple[int, ...]:
+def _planned(n: int, pruner: Pruner | None, ranking: Ranking | None) -> tuple[int, ...]:
     """What is kept where no cut was made: the budget is 100 %, or the run ended before it.
 
     A budget that the method finds itself is not known then, and counts as 100 %.
     """
-    n = session.prepared.layout.n
-    keep = n
-    if pruner is not None and pruner.budget != "auto":
-        keep = pruner.plan(n)[-1][1]
-    return tuple((session.ranking.ranks < keep).nonzero().flatten().tolist())
+    if pruner is None or ranking is None or pruner.budget == "auto":
+        return tuple(range(n))
+    return tuple((ranking.ranks < pruner.plan(n)[-1][1]).nonzero().flatten().tolist())
 
 
 def _timing(encode: float, selection: float, prefill: float, steps: list[float]) -> Timing:

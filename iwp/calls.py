@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from iwp.adapters.base import VLM
     from iwp.budget import Budget
     from iwp.pruners.base import Pruner
-    from iwp.types import RunResult
+    from iwp.results import RunResult
 
     Picture = str | PathLike[str] | Image | Media
 

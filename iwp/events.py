@@ -6,8 +6,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
 if TYPE_CHECKING:
+    from iwp.results import RunResult
     from iwp.session import Session
-    from iwp.types import Answer, Ranking, RunResult, Side, VisualLayout
+    from iwp.types import Answer, Ranking, Side, VisualLayout
 
 
 @dataclass(frozen=True)
@@ -21,12 +22,14 @@ class Stage:
 class Ranked:
     """The picture is encoded and its tokens are ranked: the overlay can be drawn.
 
-    `session` already serves `Engine.repruned`.
+    `session` already serves `Engine.repruned`; `rival` is the order of the left side's method,
+    where it has one.
     """
 
     session: Session
     layout: VisualLayout
     ranking: Ranking
+    rival: Ranking | None = None
 
 
 @dataclass(frozen=True)
@@ -41,12 +44,15 @@ class Text:
 class SideDone:
     """One side is finished, or was ended by `stop()` or the deadline (see `answer.finish`).
 
-    `session` holds the baseline answer as soon as there is one.
+    `session` holds the baseline answer as soon as there is one, but not a rival's, which is another
+    one at every budget. `kept` are the ascending numbers of the visual tokens that the side's last
+    cut left.
     """
 
     side: Side
     answer: Answer
     session: Session
+    kept: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,8 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from iwp.types import Answer, Fidelity, RunResult, Side
+    from iwp.results import Fidelity, RunResult
+    from iwp.types import Answer, Side
 
 
 def to_json(result: RunResult) -> dict[str, Any]:

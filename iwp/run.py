@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Literal
 
 from iwp.errors import DeadlineError, IWPError
 from iwp.events import Done, Event, Stage, Text
-from iwp.types import RunResult
+from iwp.results import RunResult
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator

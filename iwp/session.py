@@ -9,8 +9,8 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from iwp.adapters.base import Prepared
-    from iwp.pruners.base import Pruner
-    from iwp.types import Answer, Ranking
+    from iwp.contest import Contest
+    from iwp.types import Answer, Ranking, Tower
 
 
 @dataclass(frozen=True)
@@ -22,10 +22,12 @@ class Session:
     Attributes:
         prepared: the tokenised prompt and the picture as the vision tower wants it.
         features: (n, D) encoded visual tokens in prompt order.
-        encode_s: seconds that encoding took.
-        ranking: order in which `method` keeps the tokens.
-        method: the pruner; its budget is the one that was asked for first.
+        encode_s: seconds that encoding took, without what looking at the vision tower did.
+        contest: the methods as they answer this prompt, and the budget that was asked for.
+        ranking: order in which the right side's method keeps the tokens.
         max_new_tokens: limit of each answer.
+        rival_ranking: order of the left side's method, where it has one.
+        tower: what the vision tower says of the tokens, where a method asks for it.
         baseline: the answer with every visual token, once there is one.
         first_logits: (V,) float32 of that answer's first token, on the CPU.
     """
@@ -33,9 +35,11 @@ class Session:
     prepared: Prepared
     features: Tensor
     encode_s: float
+    contest: Contest
     ranking: Ranking
-    method: Pruner
     max_new_tokens: int
+    rival_ranking: Ranking | None = None
+    tower: Tower | None = None
     baseline: Answer | None = None
     first_logits: Tensor | None = None
 

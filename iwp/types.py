@@ -12,6 +12,8 @@ if TYPE_CHECKING:
 
 Side = Literal["baseline", "pruned"]
 FinishReason = Literal["eos", "length", "stopped", "deadline"]
+Convention = Literal["cut", "average"]
+"""What a budget is a fraction of: what a cut leaves, or what a layer reads on average."""
 
 
 # --- what a person gives -----------------------------------------------------------------
@@ -132,6 +134,10 @@ class Embeddings:
     visual: Tensor
     text: Tensor
 
+    def to(self, device: torch.device | str) -> Embeddings:
+        """The same on another device."""
+        return Embeddings(self.visual.to(device), self.text.to(device))
+
 
 # --- what a cut did ----------------------------------------------------------------------
 
@@ -220,7 +226,7 @@ class Answer:
     Attributes:
         answer: the generated text.
         n_tokens: generated tokens, the end-of-answer token not counted.
-        visual_tokens: visual tokens that every layer after the cut saw.
+        visual_tokens: visual tokens that every layer after the last cut saw.
         timing: seconds, part by part.
         kv_bytes: bytes of keys and values held after prefill, all layers together.
         peak_bytes: highest device memory while this side ran; None where there is no device.
@@ -234,43 +240,3 @@ class Answer:
     kv_bytes: int
     peak_bytes: int | None
     finish: FinishReason
-
-
-@dataclass(frozen=True)
-class Fidelity:
-    """How close the pruned side is to the baseline.
-
-    Attributes:
-        dual_weight_error: relative error of the implicit weight at the cut, 0 to about 1.
-        output_error: relative error of the attention's output at the cut, for the text's queries.
-        first_token_kl: KL(baseline || pruned) of the first token's distribution, in nats.
-        same_answer: whether both greedy answers are the same text; None where one was cut short.
-    """
-
-    dual_weight_error: float | None
-    output_error: float | None
-    first_token_kl: float | None
-    same_answer: bool | None
-
-
-@dataclass(frozen=True)
-class RunResult:
-    """Both sides of a comparison and the ranking that connects them.
-
-    `exponent` is the ranking's; `warning` is a sentence where it is too large for the method.
-    """
-
-    baseline: Answer
-    pruned: Answer
-    n_visual: int
-    budget: float
-    kept: tuple[int, ...]
-    ranks: tuple[int, ...]
-    layout: VisualLayout
-    method: str
-    model: str
-    device: str
-    attention: str
-    fidelity: Fidelity
-    exponent: float | None = None
-    warning: str | None = None

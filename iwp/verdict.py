@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from iwp import fidelity
-from iwp.types import Fidelity
+from iwp.results import Fidelity
 
 if TYPE_CHECKING:
     from torch import Tensor

@@ -21,12 +21,14 @@ TESTS = sorted((ROOT / "tests").rglob("*.py"))
 ORDER = [
     *(
         "types",
+        "results",
         "events",
         "errors",
         "settings",
         "budget",
         "layer_average",
         "options",
+        "contest",
         "session",
         "question",
         "media",
@@ -49,6 +51,7 @@ ORDER = [
     *("generate", "trunk", "answering"),
     *(
         "verdict",
+        "comparison",
         "engine",
         "calls",
         "report",

@@ -8,7 +8,8 @@ from dataclasses import replace
 import pytest
 
 from iwp import report
-from iwp.types import Answer, Fidelity, RunResult, Timing, VisualLayout
+from iwp.results import Fidelity, RunResult
+from iwp.types import Answer, Timing, VisualLayout
 
 TIMING = Timing(0.5, 0.0, 0.25, 0.75, 0.0, 1.5)
 BASELINE = Answer("red", 3, 1000, TIMING, 2_500_000, None, "eos")

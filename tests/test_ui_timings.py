@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from iwp.types import Answer, Fidelity, Timing
+from iwp.results import Fidelity
+from iwp.types import Answer, Timing
 from iwp.ui import timings
 
 BASELINE = Answer(

@@ -45,7 +45,8 @@ class VTW(Pruner):
 
     def at_average(self, average: float, n: int, layers: int) -> Pruner:  # noqa: ARG002
         """See `Pruner.at_average`: the layer follows from the average, not the budget."""
-        return replace(self, layer=round(average * layers))
+        layer = round(average * layers)
+        return replace(self, budget=1.0) if layer == layers else replace(self, layer=layer)
 
     def rank(self, view: LayerView) -> Ranking:
         """See `Pruner.rank`."""

@@ -9,7 +9,8 @@ if TYPE_CHECKING:
     from iwp.adapters.base import VLM
     from iwp.events import Event
     from iwp.session import Session
-    from iwp.types import Media, RunResult
+    from iwp.results import RunResult
+    from iwp.types import Media
 
 
 class PageRun(Protocol):

@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING, Any
 from iwp.errors import IWPError
 from iwp.events import Event
 from iwp.run import result_of
-from iwp.types import Media, RunResult
+from iwp.results import RunResult
+from iwp.types import Media
 
 if TYPE_CHECKING:
     from iwp.engine import Engine

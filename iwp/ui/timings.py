@@ -11,7 +11,8 @@ from iwp.report import megabytes, seconds
 from iwp.ui import text
 
 if TYPE_CHECKING:
-    from iwp.types import Answer, Fidelity
+    from iwp.results import Fidelity
+    from iwp.types import Answer
 
 _NONE = "\N{EN DASH}"
 _TIMES = "\N{MULTIPLICATION SIGN}"

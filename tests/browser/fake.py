@@ -15,12 +15,12 @@ from iwp.budget import check_budget, keep_count
 from iwp.errors import InputError
 from iwp.events import Done, Event, Ranked, SideDone, Stage, Text
 from iwp.run import Brake, Run
+from iwp.results import RunResult
 from iwp.types import (
     Answer,
     Block,
     Media,
     Ranking,
-    RunResult,
     Side,
     Timing,
     TokenGrid,

@@ -1,0 +1,96 @@
+"""What a comparison gives. Frozen data."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from iwp.types import Answer, Convention, VisualLayout
+
+
+@dataclass(frozen=True)
+class Fidelity:
+    """How close the pruned side is to every visual token, and to the other side.
+
+    Attributes:
+        dual_weight_error: relative error of the implicit weight at the cut, 0 to about 1; None for
+            methods that cut several times or put tokens together.
+        output_error: relative error of the attention's output at the cut, for the text's queries;
+            None as well.
+        first_token_kl: KL(baseline || pruned) of the first token's distribution, in nats; None
+            where the other side was pruned, too.
+        same_answer: whether both greedy answers are the same text; None where one was cut short.
+    """
+
+    dual_weight_error: float | None
+    output_error: float | None
+    first_token_kl: float | None
+    same_answer: bool | None
+
+
+@dataclass(frozen=True)
+class Contender:
+    """The method of the left side, where that side was pruned, too.
+
+    Attributes:
+        method: the method with its options.
+        kept: ascending numbers of the visual tokens that its last cut left.
+        ranks: its rank of every visual token.
+        kept_share: see `RunResult`.
+        layer_average: see `RunResult`.
+    """
+
+    method: str
+    kept: tuple[int, ...]
+    ranks: tuple[int, ...]
+    kept_share: float | None
+    layer_average: float | None
+
+
+@dataclass(frozen=True)
+class RunResult:
+    """Both sides of a comparison and the ranking that connects them.
+
+    Attributes:
+        baseline: the left side: every visual token, or what the `rival` keeps.
+        pruned: the right side.
+        n_visual: visual tokens of the prompt.
+        budget: the fraction that was asked for, of what `convention` says; where the method found
+            it, the fraction that its cut left.
+        kept: ascending numbers of the visual tokens that the last cut left.
+        ranks: rank of every visual token, of the first cut where there are several.
+        layout: where the visual tokens lie.
+        method: the method with its options.
+        model: what was asked.
+        device: where it ran.
+        attention: the attention kernel.
+        fidelity: what pruning lost.
+        exponent: the ranking's.
+        warning: a sentence where the exponent is too large for the method.
+        convention: what the budget is a fraction of.
+        kept_share: the fraction of visual tokens that the last cut left; None where the deadline
+            came before.
+        layer_average: the fraction of visual tokens that a layer read on average: its work; None
+            as well.
+        rival: the left side's method; None where that side read every visual token.
+    """
+
+    baseline: Answer
+    pruned: Answer
+    n_visual: int
+    budget: float
+    kept: tuple[int, ...]
+    ranks: tuple[int, ...]
+    layout: VisualLayout
+    method: str
+    model: str
+    device: str
+    attention: str
+    fidelity: Fidelity
+    exponent: float | None = None
+    warning: str | None = None
+    convention: Convention = "cut"
+    kept_share: float | None = None
+    layer_average: float | None = None
+    rival: Contender | None = None
