@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 
 import torch
 
-from iwp.adapters import ADAPTERS
+from iwp.adapters import ADAPTERS, Adapter
 from iwp.media import open_picture
 from iwp.pruners.base import LayerView, Pruner
 from iwp.pruning import prune
@@ -77,7 +77,8 @@ def joined(*towers: Tower) -> Tower:
     )
 
 
-def prepared(family: str, media: Media | None = None) -> tuple[Any, dict[str, Any]]:
+def prepared(family: str, media: Media | None = None) -> tuple[Adapter, dict[str, Any]]:
+    """The family's adapter, and what its decoder and a method read of a picture or clip."""
     adapter = ADAPTERS[family](model(family), FAMILIES[family].processor())
     ready = adapter.prepare(media or open_picture(tiny.picture()), "What is it?")
-    return ready, dict(adapter.inputs(ready, *adapter.encode_and_look(ready)))
+    return adapter, dict(adapter.inputs(ready, *adapter.encode_and_look(ready)))

@@ -23,21 +23,21 @@ from tests.test_tower import agree, families, state_of
 
 def test_embeddings_come_with_a_tower_or_are_refused() -> None:
     network = model("llava_onevision")
-    ready, inputs = prepared("llava_onevision")
+    _, inputs = prepared("llava_onevision")
     call = {"inputs_embeds": inputs["embeds"], "max_new_tokens": 1}
     method, tower = Looking(), inputs["tower"]
-    with prune(network, method, visual=ready.visual, tower=tower):
+    with prune(network, method, visual=inputs["visual"], tower=tower):
         network.generate(**call)
     agree(method.towers[0], tower)
     with (
         pytest.raises(IWPError, match="let the model itself read the pictures"),
-        prune(network, method, visual=ready.visual),
+        prune(network, method, visual=inputs["visual"]),
     ):
         network.generate(**call)
     short = tower.take(torch.arange(5))
     with (
         pytest.raises(IWPError, match="for 5 visual tokens; the prompts have 120"),
-        prune(network, method, visual=ready.visual, tower=short),
+        prune(network, method, visual=inputs["visual"], tower=short),
     ):
         network.generate(**call)
     inputs["tower"] = None

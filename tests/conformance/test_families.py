@@ -127,7 +127,7 @@ def test_the_model_is_as_it_was(checked: Checked, family: str) -> None:
 def prepared(family: str, kernel: str) -> tuple[Any, dict[str, Any]]:
     adapter = ADAPTERS[family](model(family, kernel), FAMILIES[family].processor())
     ready = adapter.prepare(open_picture(tiny.picture()), "What is it?")
-    return ready, dict(adapter.inputs(ready, adapter.encode(ready)))
+    return ready, dict(adapter.inputs(ready, *adapter.encode_and_look(ready)))
 
 
 def looped(family: str, kernel: str, pruner: Any) -> tuple[generate.Prefill, list[int]]:
