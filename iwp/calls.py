@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from iwp.engine import Engine
+from iwp.engine import Engine, choose_method
 from iwp.media import open_picture
 from iwp.types import Media
 
@@ -18,20 +18,27 @@ if TYPE_CHECKING:
     from iwp.budget import Budget
     from iwp.pruners.base import Pruner
     from iwp.results import RunResult
+    from iwp.types import Convention
 
     Picture = str | PathLike[str] | Image | Media
+
+_BUDGET = 0.222
 
 
 def compare(
     vlm: VLM,
     image: Picture,
     question: str,
-    budget: Budget = 0.222,
+    budget: Budget = _BUDGET,
     *,
-    method: Pruner | None = None,
+    method: Pruner | str | None = None,
+    against: Pruner | str | None = None,
+    convention: Convention = "cut",
     max_new_tokens: int | None = None,
 ) -> RunResult:
     """Answers a question with every visual token and with the kept ones, and waits for both.
+
+    With `against`, what two methods keep is compared at the same budget.
 
     For many questions, or from several threads, make one `Engine` and use its `compare`.
 
@@ -40,20 +47,33 @@ def compare(
         image: a file, a PIL picture or an opened `Media`.
         question: what to ask about it.
         budget: fraction of the visual tokens to keep, 0 < budget <= 1, or "auto".
-        method: IWP with the model's recommended settings unless given.
+        method: a method or its name, then with the settings that the model recommends; IWP unless
+            given.
+        against: the same for the left side, `RunResult.baseline`; every visual token unless given.
+        convention: what the budget is a fraction of: "cut", what is left at the method's cut, or
+            "average", what a layer reads on average.
         max_new_tokens: longest answer; 64 unless given.
 
     Raises:
-        InputError: the picture, the question or the budget cannot be used.
+        InputError: the picture, the question, a method or the budget cannot be used.
+        ModelError: a method looks at the vision tower, and IWP does not know this model's.
     """
-    media = _open(image)
-    engine = Engine(vlm)
-    return engine.compare(
-        media, question, budget, method=method, max_new_tokens=max_new_tokens
-    ).result()
+    return (
+        Engine(vlm)
+        .compare(
+            _open(image),
+            question,
+            budget,
+            method=_method(vlm, method),
+            against=_method(vlm, against),
+            convention=convention,
+            max_new_tokens=max_new_tokens,
+        )
+        .result()
+    )
 
 
-def rank(vlm: VLM, image: Picture, question: str, *, method: Pruner | None = None) -> Tensor:
+def rank(vlm: VLM, image: Picture, question: str, *, method: Pruner | str | None = None) -> Tensor:
     """The rank of every visual token: budget b keeps those with `rank < keep_count(n, b)`.
 
     Arguments as for `compare`.
@@ -62,9 +82,14 @@ def rank(vlm: VLM, image: Picture, question: str, *, method: Pruner | None = Non
         (n,) int64 ranks in prompt order.
 
     Raises:
-        InputError: the picture or the question cannot be used.
+        InputError: the picture, the question or the method cannot be used.
     """
-    return Engine(vlm).rank(_open(image), question, method=method).ranking.ranks
+    engine = Engine(vlm)
+    return engine.rank(_open(image), question, method=_method(vlm, method)).ranking.ranks
+
+
+def _method(vlm: VLM, named: Pruner | str | None) -> Pruner | None:
+    return choose_method(vlm, _BUDGET, named) if isinstance(named, str) else named
 
 
 def _open(image: Picture) -> Media:

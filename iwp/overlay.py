@@ -18,8 +18,13 @@ Pixels: TypeAlias = NDArray[np.uint8]
 Tokens: TypeAlias = NDArray[np.int32]
 
 NO_TOKEN = -1
+# Where two methods differ: apart for every kind of colour vision, and in grey (Okabe and Ito).
+ONLY_LEFT = (213, 94, 0)
+ONLY_RIGHT = (86, 180, 233)
 _SHADE = np.array([10, 12, 20], dtype=np.uint8)
 _LINE = np.array([255, 213, 74], dtype=np.uint8)
+_TINT = 0.6  # how much of the colour lies over a token that one method keeps
+_GAP = 8  # pixels between pictures
 # How much of the shade lies over dropped tokens, and of the colour over all in a heat map.
 _DIM = {"mask": 0.78, "outline": 0.55}
 _HEAT = 0.6
@@ -48,12 +53,9 @@ def render(
     Returns:
         An RGB picture. Pixels that belong to no token are painted as dropped.
     """
-    assert media.size == (layout.width, layout.height)
-    shown = next((g for g in layout.grids if g.id == grid), layout.grids[0])
     rank = np.asarray(ranks, dtype=np.int32)
     assert rank.shape == (layout.n,)
-    picture = np.asarray(media.frames[shown.frame])
-    tokens = token_of_pixel(layout, shown)
+    picture, tokens = _shown(media, layout, grid)
     if mode == "heat":
         painted = _heat(picture, tokens, rank)
     else:
@@ -62,6 +64,48 @@ def render(
         if mode == "outline":
             painted[_edge(kept)] = _LINE
     return Image.fromarray(painted)
+
+
+def difference(
+    media: Media,
+    layout: VisualLayout,
+    left: Sequence[int],
+    right: Sequence[int],
+    grid: str = "hires",
+) -> Image.Image:
+    """Paint where two methods differ: what both keep is as it is, what neither keeps dark.
+
+    What one keeps alone has its colour, `ONLY_LEFT` or `ONLY_RIGHT`.
+
+    Args:
+        media: the picture that the layout was made for.
+        layout: where the tokens lie.
+        left: numbers of the visual tokens that the left side keeps.
+        right: of those that the right side keeps.
+        grid: see `render`.
+    """
+    picture, tokens = _shown(media, layout, grid)
+    on_left, on_right = (
+        (tokens != NO_TOKEN) & np.isin(np.arange(layout.n), kept)[tokens] for kept in (left, right)
+    )
+    painted = np.where(
+        (on_left & on_right)[..., None], picture, _blend(picture, _SHADE, _DIM["mask"])
+    )
+    for alone, colour in ((on_left & ~on_right, ONLY_LEFT), (on_right & ~on_left, ONLY_RIGHT)):
+        tinted = _blend(picture, np.array(colour, dtype=np.uint8), _TINT)
+        painted = np.where(alone[..., None], tinted, painted)
+    return Image.fromarray(painted)
+
+
+def side_by_side(pictures: Sequence[Image.Image]) -> Image.Image:
+    """The pictures, all of one height, in a row with white gaps."""
+    height = pictures[0].height
+    width = sum(picture.width + _GAP for picture in pictures) - _GAP
+    row, x = Image.new("RGB", (width, height), "white"), 0
+    for picture in pictures:
+        row.paste(picture, (x, 0))
+        x += picture.width + _GAP
+    return row
 
 
 def kept_first(ranks: Sequence[int], kept: Sequence[int]) -> list[int]:
@@ -75,6 +119,13 @@ def kept_first(ranks: Sequence[int], kept: Sequence[int]) -> list[int]:
     for rank, token in enumerate(order):
         found[token] = rank
     return found
+
+
+def _shown(media: Media, layout: VisualLayout, grid: str) -> tuple[Pixels, Tokens]:
+    """The frame of a grid, and the token of every pixel of it."""
+    assert media.size == (layout.width, layout.height)
+    shown = next((g for g in layout.grids if g.id == grid), layout.grids[0])
+    return np.asarray(media.frames[shown.frame]), token_of_pixel(layout, shown)
 
 
 def token_of_pixel(layout: VisualLayout, grid: TokenGrid) -> Tokens:

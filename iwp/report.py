@@ -4,11 +4,23 @@ from __future__ import annotations
 
 import math
 from dataclasses import asdict
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 if TYPE_CHECKING:
     from iwp.results import Fidelity, RunResult
-    from iwp.types import Answer, Side
+    from iwp.types import Answer, Convention
+
+
+CONVENTIONS: dict[Convention, str] = {"cut": "Kept at the cut", "average": "Layer average"}
+"""What a budget is a fraction of, for people."""
+
+
+class _Shares(NamedTuple):
+    kept_share: float | None
+    layer_average: float | None
+
+
+_WHOLE = _Shares(1.0, 1.0)
 
 
 def to_json(result: RunResult) -> dict[str, Any]:
@@ -24,21 +36,35 @@ def to_json(result: RunResult) -> dict[str, Any]:
 
 
 def rows(result: RunResult) -> list[tuple[str, str, str]]:
-    """(label, baseline, pruned) for every figure that was measured, in words for people."""
-    sides: tuple[Side, Side] = ("baseline", "pruned")
-    columns = [figures(getattr(result, side), result.n_visual) for side in sides]
+    """(label, left, right) for every figure that was measured, in words for people."""
+    left = result.rival or _WHOLE
+    columns = [
+        figures(answer, result.n_visual, of.kept_share, of.layer_average)
+        for answer, of in ((result.baseline, left), (result.pruned, result))
+    ]
     return [
-        (label, left, right)
-        for (label, left), (_, right) in zip(*columns, strict=True)
-        if (left, right) != ("-", "-")
+        (label, one, other)
+        for (label, one), (_, other) in zip(*columns, strict=True)
+        if (one, other) != ("-", "-")
     ]
 
 
-def figures(answer: Answer, n_visual: int) -> list[tuple[str, str]]:
-    """(label, value) of one side; "-" stands for what does not apply to it."""
+def figures(
+    answer: Answer, n_visual: int, kept_share: float | None, layer_average: float | None
+) -> list[tuple[str, str]]:
+    """(label, value) of one side; "-" stands for what does not apply to it.
+
+    Args:
+        answer: the side's.
+        n_visual: visual tokens of the prompt.
+        kept_share: the fraction that the side's last cut left.
+        layer_average: the fraction that a layer read on average.
+    """
     timing = answer.timing
     return [
         ("Visual tokens", f"{answer.visual_tokens:,} of {n_visual:,}"),
+        (CONVENTIONS["cut"], "-" if kept_share is None else percent(kept_share)),
+        (CONVENTIONS["average"], "-" if layer_average is None else percent(layer_average)),
         ("Picture encoding", seconds(timing.encode_s)),
         ("Token selection", seconds(timing.selection_s) if timing.selection_s else "-"),
         ("Prefill", seconds(timing.prefill_s)),
@@ -84,24 +110,40 @@ def megabytes(value: int) -> str:
 
 def table(result: RunResult) -> str:
     """`rows` as aligned text, with the answers on top and the fidelity below."""
-    head = [("", "every visual token", "kept tokens only"), *rows(result)]
+    names = titles(result)
+    head = [("", *names), *rows(result)]
     widths = [max(len(row[i]) for row in head) for i in range(3)]
     lines = [
         "  ".join((row[0].ljust(widths[0]), row[1].rjust(widths[1]), row[2].rjust(widths[2])))
         for row in head
     ]
+    wide = max(map(len, names)) + 1
+    answers = (result.baseline.answer, result.pruned.answer)
+    asked = f"{CONVENTIONS[result.convention].lower()} {percent(result.budget)}"
+    methods = [result.method, *([f"against {result.rival.method}"] if result.rival else [])]
     return "\n".join(
         [
-            f"Every visual token: {result.baseline.answer}",
-            f"Kept tokens only:   {result.pruned.answer}",
+            *(
+                f"{name[0].upper()}{name[1:]}:".ljust(wide) + f" {answer}"
+                for name, answer in zip(names, answers, strict=True)
+            ),
             "",
             *lines,
             "",
             ", ".join(f"{label.lower()}: {value}" for label, value in fidelity(result.fidelity)),
             *([result.warning] if result.warning else []),
-            f"{result.model} on {result.device}, {result.attention} attention, {result.method}",
+            f"{result.model} on {result.device}, {result.attention} attention, asked for {asked}, "
+            + " ".join(methods),
         ]
     )
+
+
+def titles(result: RunResult) -> tuple[str, str]:
+    """What the left and the right side are called."""
+    if result.rival is None:
+        return "every visual token", "kept tokens only"
+    left, right = (method.partition("(")[0] for method in (result.rival.method, result.method))
+    return f"left, {left}", f"right, {right}"
 
 
 def plain(value: Any) -> Any:

@@ -232,3 +232,28 @@ def test_a_convention_that_does_not_exist_is_refused_at_once(engine: Engine) -> 
         engine.compare(MEDIA, QUESTION, 0.4, convention="mean")  # type: ignore[arg-type]
     with pytest.raises(InputError, match="auto"):
         engine.compare(MEDIA, QUESTION, "auto", convention="average")
+
+
+# --- the plain calls ---------------------------------------------------------------------
+
+
+def test_compare_takes_methods_by_name(vlm: VLM) -> None:
+    given = {"convention": "average", "max_new_tokens": 2}
+    named = iwp.compare(vlm, MEDIA, QUESTION, 0.6, method="fastv", against="uniform", **given)
+    made = iwp.compare(
+        vlm,
+        MEDIA,
+        QUESTION,
+        0.6,
+        method=choose_method(vlm, 1, "fastv"),
+        against=choose_method(vlm, 1, "uniform"),
+        **given,
+    )
+    assert named.rival is not None
+    assert (named.method, named.kept, named.rival) == (made.method, made.kept, made.rival)
+    assert named.method.startswith("FastV")
+    assert named.rival.method.startswith("Uniform")
+    order = iwp.rank(vlm, MEDIA, QUESTION, method="uniform")
+    assert tuple(order.tolist()) == named.rival.ranks
+    with pytest.raises(InputError, match="no method"):
+        iwp.compare(vlm, MEDIA, QUESTION, against="magic")

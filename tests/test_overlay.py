@@ -8,7 +8,16 @@ import torch
 from PIL import Image
 
 from iwp.adapters.anyres import AnyRes
-from iwp.overlay import NO_TOKEN, kept_first, render, token_of_pixel
+from iwp.overlay import (
+    NO_TOKEN,
+    ONLY_LEFT,
+    ONLY_RIGHT,
+    difference,
+    kept_first,
+    render,
+    side_by_side,
+    token_of_pixel,
+)
 from iwp.types import Block, Media, TokenGrid, VisualLayout
 from tests import tiny
 
@@ -134,3 +143,30 @@ def test_a_real_layout_lights_exactly_its_tokens(size: tuple[int, int]) -> None:
 def test_kept_tokens_come_first_whatever_their_ranks() -> None:
     assert kept_first([2, 0, 1, 3], [1, 2]) == [2, 0, 1, 3]  # nested: nothing moves
     assert kept_first([2, 0, 1, 3], [0, 3]) == [0, 2, 3, 1]
+
+
+def test_the_difference_shows_who_keeps_what() -> None:
+    painted = np.asarray(difference(GREY, LAYOUT, left=[1, 2, 6], right=[1, 4]))
+    dark = render(GREY, LAYOUT, RANKS, 0).getpixel((7, 7))
+    for token, colour in (
+        (1, (100, 100, 100)),
+        (2, tuple(round(0.4 * 100 + 0.6 * value) for value in ONLY_LEFT)),
+        (4, tuple(round(0.4 * 100 + 0.6 * value) for value in ONLY_RIGHT)),
+        (5, dark),
+        (NO_TOKEN, dark),
+    ):
+        assert (painted[token == TOKENS] == colour).all(), token
+
+
+def test_the_difference_of_a_method_and_itself_is_what_it_keeps() -> None:
+    same = np.asarray(difference(GREY, LAYOUT, [1, 5], [5, 1]))
+    assert (same == np.asarray(render(GREY, LAYOUT, RANKS, 2))).all()
+
+
+def test_pictures_stand_side_by_side() -> None:
+    red, blue = Image.new("RGB", (3, 2), "red"), Image.new("RGB", (5, 2), "blue")
+    row = side_by_side([red, blue])
+    assert row.size == (3 + 8 + 5, 2)
+    assert [row.getpixel((x, 1)) for x in (2, 3, 10, 11, 15)] == [
+        *((255, 0, 0), (255, 255, 255), (255, 255, 255), (0, 0, 255), (0, 0, 255))
+    ]

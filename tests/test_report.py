@@ -8,7 +8,7 @@ from dataclasses import replace
 import pytest
 
 from iwp import report
-from iwp.results import Fidelity, RunResult
+from iwp.results import Contender, Fidelity, RunResult
 from iwp.types import Answer, Timing, VisualLayout
 
 TIMING = Timing(0.5, 0.0, 0.25, 0.75, 0.0, 1.5)
@@ -29,6 +29,13 @@ RESULT = RunResult(
     device="cpu",
     attention="sdpa",
     fidelity=Fidelity(0.038, 0.1, 0.0031, False),
+    kept_share=0.222,
+    layer_average=0.3331,
+)
+AGAINST = replace(
+    RESULT,
+    convention="average",
+    rival=Contender("VisionZip(budget=0.3, layer=0)", (0, 2), (0, 2, 1, 3), 0.3, 0.2987),
 )
 
 
@@ -39,12 +46,28 @@ def test_json_has_the_promised_keys_and_survives_a_round_trip() -> None:
         *("baseline", "pruned", "n_visual", "budget", "kept", "ranks"),
         *("model", "device", "attention", "method"),
         *("fidelity", "exponent", "warning"),
+        *("convention", "kept_share", "layer_average", "rival"),
     }
     assert content["kept"] == [1, 3]
     assert content["pruned"]["answer"] == "blue"
     assert content["pruned"]["timing"]["selection_s"] == 0.002
     assert content["baseline"]["peak_bytes"] is None
     assert content["fidelity"]["dual_weight_error"] == 0.038
+    assert (content["kept_share"], content["layer_average"]) == (0.222, 0.3331)
+    assert content["rival"] is None
+
+
+def test_json_holds_the_rival() -> None:
+    content = report.to_json(AGAINST)
+    assert json.loads(json.dumps(content, allow_nan=False)) == content
+    assert content["convention"] == "average"
+    assert content["rival"] == {
+        "method": "VisionZip(budget=0.3, layer=0)",
+        "kept": [0, 2],
+        "ranks": [0, 2, 1, 3],
+        "kept_share": 0.3,
+        "layer_average": 0.2987,
+    }
 
 
 @pytest.mark.parametrize("value", [float("nan"), float("inf"), -float("inf")])
@@ -57,6 +80,8 @@ def test_json_never_holds_a_number_that_is_not_finite(value: float) -> None:
 def test_rows_leave_out_what_was_measured_on_neither_side() -> None:
     found = {label: (left, right) for label, left, right in report.rows(RESULT)}
     assert found["Visual tokens"] == ("1,000 of 1,000", "222 of 1,000")
+    assert found["Kept at the cut"] == ("100.0 %", "22.2 %")
+    assert found["Layer average"] == ("100.0 %", "33.3 %")
     assert found["Token selection"] == ("-", "2.0 ms")
     assert found["Total"] == ("1.50 s", "1.50 s")
     assert found["KV cache"] == ("2.50 MB", "2.50 MB")
@@ -73,11 +98,28 @@ def test_table_names_answers_model_and_method() -> None:
     text = report.table(RESULT)
     assert "Every visual token: red" in text
     assert "Kept tokens only:   blue" in text
-    assert "demo on cpu, sdpa attention, IWP(budget=0.222)" in text
+    asked = "asked for kept at the cut 22.2 %"
+    assert f"demo on cpu, sdpa attention, {asked}, IWP(budget=0.222)" in text
     assert "same answer: no, dual weight kept: 96.2 %" in text
     assert "try bandwidth" not in text
     warned = report.table(replace(RESULT, warning='Keys are far apart: try bandwidth="median".'))
     assert "try bandwidth" in warned
+
+
+def test_table_names_two_methods() -> None:
+    text = report.table(AGAINST)
+    assert "Left, VisionZip: red" in text
+    assert "Right, IWP:      blue" in text
+    assert "asked for layer average 22.2 %, IWP(budget=0.222) against VisionZip(budget=0.3" in text
+    found = {label: (left, right) for label, left, right in report.rows(AGAINST)}
+    assert found["Kept at the cut"] == ("30.0 %", "22.2 %")
+    assert found["Layer average"] == ("29.9 %", "33.3 %")
+
+
+def test_shares_that_nobody_knows_are_left_open() -> None:
+    late = report.rows(replace(RESULT, kept_share=None, layer_average=None))
+    assert ("Kept at the cut", "100.0 %", "-") in late
+    assert ("Layer average", "100.0 %", "-") in late
 
 
 def test_fidelity_leaves_out_what_was_not_measured() -> None:
