@@ -94,11 +94,17 @@ def answer(
     kept = tuple(cuts[-1].kept.tolist()) if cuts else _planned(n, pruner, ranking)
     plan = [(cut.layer, len(cut.kept)) for cut in cuts]
     layers = len(vlm.adapter.decoder_layers)
+    looked = 0.0
+    if cuts and session.tower is not None and pruner is not None and pruner.needs_tower:
+        # It happened while the picture was encoded, but is the method's work: it counts as a part
+        # of the selection (in its first cut), and with that as a part of the prefill.
+        looked = session.tower.seconds
+    selection_s = sum(cut.seconds for cut in cuts)
     done = Answer(
         answer=vlm.adapter.decode_text(tokens),
         n_tokens=len(tokens),
         visual_tokens=len(kept),
-        timing=_timing(session.encode_s, sum(cut.seconds for cut in cuts), prefill_s, steps),
+        timing=_timing(session.encode_s, selection_s, prefill_s + looked, steps),
         kv_bytes=held,
         peak_bytes=measure.peak_bytes(vlm.device),
         finish=finish,

@@ -45,5 +45,7 @@ class Session:
 
     @property
     def nbytes(self) -> int:
-        """Bytes of the tensors that make a session big: the picture's pixels and features."""
-        return sum(tensor.nbytes for tensor in (self.features, *self.prepared.vision.values()))
+        """Bytes of the tensors that make a session big: pixels, features, the tower's keys."""
+        keys = () if self.tower is None else (self.tower.keys,)
+        big = (self.features, *keys, *self.prepared.vision.values())
+        return sum(tensor.nbytes for tensor in big)
