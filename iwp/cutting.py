@@ -101,6 +101,8 @@ class Cutter:
                 separators(self._model, embeds, rows.to(embeds.device).nonzero().flatten())
                 for embeds, rows in zip(call["inputs_embeds"], visual, strict=True)
             )
+            if any(cut.needs_embeddings for cut in self._pruner.cuts):
+                step.enter(call["inputs_embeds"])
             if self._towers is not None:
                 step.towers = self._towers.take(counts)
         self.stages[0].expect(step)

@@ -240,7 +240,8 @@ def prompt_of(model: Any, embeds: Tensor, visual: Tensor, tower: Tower | None = 
     """The rows of a prompt of embeddings (1, S, D) with visual tokens at `visual` (n,)."""
     visual = visual.to(embeds.device)
     ends, norm = separators(model, embeds[0], visual), decoder_of(model).norm
-    return Prompt.of(embeds.shape[1], visual, separators=ends, final_norm=norm, tower=tower)
+    prompt = Prompt.of(embeds.shape[1], visual, separators=ends, final_norm=norm, tower=tower)
+    return prompt.entered(embeds[0, visual], embeds[0])
 
 
 def counted(embeds: Tensor, positions: Tensor | None) -> Tensor:

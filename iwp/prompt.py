@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from iwp.errors import IWPError
 from iwp.pruners.base import LayerView, Pruner
-from iwp.types import Tower
+from iwp.types import Embeddings, Tower
 
 
 class Entered(NamedTuple):
@@ -52,6 +52,7 @@ class Prompt:
         final_norm: the norm after the decoder's last layer.
         n_uncut: visual tokens before the first cut; None where nothing has been cut yet.
         tower: what the vision tower says of the visual tokens; None where nobody asked.
+        embeddings: what entered the decoder; None where nobody asked.
     """
 
     length: int
@@ -63,6 +64,7 @@ class Prompt:
     final_norm: nn.Module | None = None
     n_uncut: int | None = None
     tower: Tower | None = None
+    embeddings: Embeddings | None = None
 
     @classmethod
     def of(
@@ -94,13 +96,25 @@ class Prompt:
         Raises:
             IWPError: it asks for something that nobody gave.
         """
+        asks = any(cut.needs_embeddings for cut in pruner.cuts)
+        asked = self if asks else replace(self, embeddings=None)
         if not pruner.needs_tower:
-            return replace(self, tower=None)
+            return replace(asked, tower=None)
         if self.tower is None:
             raise IWPError(
                 f"{type(pruner).__name__} looks at the vision tower: give what it found, tower=..."
             )
-        return self
+        return asked
+
+    def entered(self, visual: Tensor, rows: Tensor) -> Prompt:
+        """The same with what entered the decoder.
+
+        Args:
+            visual: (N, D) of all visual tokens, those that earlier cuts have dropped included.
+            rows: (length, D) of the prompt as it is here.
+        """
+        text = rows[self.text.to(rows.device)]
+        return replace(self, embeddings=Embeddings(visual, text))
 
     def view(
         self,
@@ -135,6 +149,7 @@ class Prompt:
             self.final_norm,
             self.n_uncut,
             None if self.tower is None else self.tower.to(device),
+            None if self.embeddings is None else self.embeddings.to(device),
         )
 
 

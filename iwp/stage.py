@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from iwp.chosen import Chosen
 from iwp.measure import Stopwatch
-from iwp.prompt import Entered, Memory, Prompt
+from iwp.prompt import Entered, Memory
 from iwp.pruners.base import Choice, Pruner
 from iwp.shortened import CutCache, Shortened
 from iwp.step import Step
@@ -117,15 +117,7 @@ class Stage:
                 choices.append(Choice(found))
                 cuts.append(Cut(self.layer, found.cpu()))
             else:
-                prompt = Prompt.of(
-                    hidden.shape[1],
-                    found,
-                    stays[row][None],
-                    step.separators[row],
-                    self._final_norm,
-                    step.sizes[row],
-                    step.tower(row),
-                )
+                prompt = step.prompt(row, found, stays[row], self._final_norm)
                 watch = Stopwatch(hidden.device)
                 choice = self._pruner.choose(prompt.view(*now, row, previous))
                 if choice.sizes is not None:

@@ -5,11 +5,12 @@ from __future__ import annotations
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from iwp.chosen import Chosen
 from iwp.columns import Columns
 from iwp.deepstack import DeepStack
+from iwp.prompt import Prompt
 from iwp.pruners.base import Choice
 from iwp.rows import Rows
 from iwp.shortened import CutCache
@@ -61,6 +62,36 @@ class Step:
         self.into: tuple[Tensor | None, ...] = (None,) * len(counts)
         self.towers: tuple[Tower | None, ...] = (None,) * len(counts)
         self._positions = positions
+        self._entered: Tensor | None = None
+        self._features: tuple[Tensor, ...] = ()
+
+    def enter(self, embeds: Tensor) -> None:
+        """Remember what enters the decoder, (B, S, D), for methods that ask for it."""
+        if self.visual is not None:
+            of = zip(embeds, self.visual.to(embeds.device), strict=True)
+            self._entered, self._features = embeds, tuple(rows[shown] for rows, shown in of)
+
+    def prompt(self, row: int, visual: Tensor, real: Tensor, final_norm: nn.Module) -> Prompt:
+        """One prompt of the batch as it is now.
+
+        Args:
+            row: its number.
+            visual: (n,) int64 rows of its visual tokens.
+            real: (S,) bool, false where a row is padding.
+            final_norm: the norm after the decoder's last layer.
+        """
+        prompt = Prompt.of(
+            real.shape[0],
+            visual,
+            real[None],
+            self.separators[row],
+            final_norm,
+            self.sizes[row],
+            self.tower(row),
+        )
+        if self._entered is None:
+            return prompt
+        return prompt.entered(self._features[row], self._entered[row])
 
     def cut(self, layer: int, row: int, choice: Choice) -> Cut:
         """What a cut before `layer` chose of a row, in numbers of its original visual tokens."""
@@ -114,6 +145,9 @@ class Step:
             )
             step.numbers = tuple(cut.kept for cut in chosen.cuts)
             step.into = tuple(cut.into for cut in chosen.cuts)
+        if self._entered is not None:
+            step._entered = self._entered if rows is None else rows.take(self._entered)
+            step._features = self._features
         return step
 
     def tower(self, row: int) -> Tower | None:

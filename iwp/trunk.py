@@ -52,6 +52,7 @@ class Trunk:
             raise IWPError("This model adds features to later layers: share a later layer.")
         self._model, self._decoder, self._layer = model, decoder, layer
         self._prompt = prompt_of(model, embeds, visual, tower)
+        self._embeds = embeds
         self._positions = counted(embeds, positions)
         self._cache = DynamicCache(config=model.config)
         memory = Memory()
@@ -109,6 +110,8 @@ class Trunk:
         step = Step(visual, CutCache(), past=0, new=prompt.length)
         step.separators = (prompt.separators,)
         step.towers = (prompt.tower,)
+        if prompt.embeddings is not None:
+            step.enter(self._embeds)
         stage.expect(step)
         if self._previous is not None:
             stage.memory(*self._previous)
