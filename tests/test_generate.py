@@ -15,6 +15,8 @@ from iwp.errors import IWPError
 from iwp.measure import kv_bytes
 from iwp.pruners import IWP, PRUNERS, Uniform
 from iwp.pruning import prune
+from iwp.tower import watch_of
+from iwp.types import Tower
 from tests import oracles, tiny
 from tests.prompts import made
 
@@ -39,6 +41,13 @@ def embedded(model: Any, inputs: dict[str, torch.Tensor]) -> tuple[torch.Tensor,
     visual = (inputs["input_ids"][0] == model.config.image_token_id).nonzero().flatten()
     embeds[0, visual] = torch.cat(list(features.pooler_output))
     return embeds, visual
+
+
+def looked_into(model: Any, inputs: dict[str, torch.Tensor]) -> Tower | None:
+    """What the vision tower of a model says of the prompt's only picture."""
+    with torch.no_grad(), watch_of(model).watching() as watch:
+        features = model.get_image_features(inputs["pixel_values"], inputs["image_sizes"])
+        return watch.take([len(torch.cat(list(features.pooler_output)))])[0]
 
 
 def answered(model: Any, state: generate.Prefill) -> tuple[torch.Tensor, torch.Tensor]:
@@ -85,7 +94,8 @@ def test_same_tokens_as_stock_generate(
     with prune(model, pruner):
         stock = model.generate(**prompt, max_new_tokens=12, do_sample=False)
     embeds, visual = embedded(model, prompt)
-    state = generate.prefill(model, embeds, visual, pruner=pruner)
+    tower = looked_into(model, prompt)
+    state = generate.prefill(model, embeds, visual, pruner=pruner, tower=tower)
     ours = list(generate.decode(model, state, 12, stop_ids=()))
     assert stock[0, prompt["input_ids"].shape[1] :].tolist() == ours
 
@@ -112,17 +122,18 @@ def test_the_ranking_gives_every_budget(
     model: Any, prompt: dict[str, torch.Tensor], method: Any, layer: int
 ) -> None:
     embeds, visual = embedded(model, prompt)
-    n = len(visual)
+    n, tower = len(visual), looked_into(model, prompt)
     layer = max(layer, int(method.looks_back))
-    ranking = generate.rank(model, embeds, visual, made(method, layer=layer))
+    ranking = generate.rank(model, embeds, visual, made(method, layer=layer), tower=tower)
     assert sorted(ranking.ranks.tolist()) == list(range(n))
     assert (ranking.scores.shape, ranking.scores.dtype) == ((n,), torch.float32)
     for budget in (1e-6, 0.05, 0.111, 0.222, 0.5, 0.99):
         pruner = made(method, budget=budget, layer=layer)
-        kept = generate.prefill(model, embeds, visual, pruner=pruner).trace.cuts[0].kept
+        state = generate.prefill(model, embeds, visual, pruner=pruner, tower=tower)
+        kept = state.trace.cuts[0].kept
         keep = keep_count(n, budget)
         if not method.nested:  # then the ranking is that of one budget
-            ranking, keep = generate.rank(model, embeds, visual, pruner), len(kept)
+            ranking, keep = generate.rank(model, embeds, visual, pruner, tower=tower), len(kept)
         assert torch.equal(kept, (ranking.ranks < keep).nonzero().flatten())
     assert not any(module._forward_pre_hooks for module in model.modules())
 

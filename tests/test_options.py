@@ -16,7 +16,9 @@ from tests import tiny
 if TYPE_CHECKING:
     from pathlib import Path
 
-MODEL: Any = SimpleNamespace(adapter=SimpleNamespace(decoder_layers=[None] * 6), pruner={})
+MODEL: Any = SimpleNamespace(
+    adapter=SimpleNamespace(decoder_layers=[None] * 6), pruner={}, model=tiny.model()
+)
 REFUSED = [
     ("iwp", "layer", 3.5, "whole number"),
     ("iwp", "layer", True, "whole number"),

@@ -16,6 +16,7 @@ from iwp.pruners.errors import MEASURES, error_curve
 from iwp.pruners.iwp import CHOICES
 from iwp.pruning import prune
 from tests import tiny
+from tests.tower_views import drawn
 
 N = 40
 LAYER = 2
@@ -47,7 +48,8 @@ def captured() -> tuple[LayerView, dict[str, torch.Tensor]]:
     heads = {
         name: seen[name][0].view(-1, 4 if name == "q" else 2, 16).transpose(0, 1) for name in "qkv"
     }
-    return seen["view"], {**heads, "cached_k": cache.layers[LAYER].keys[0]}
+    shown = replace(seen["view"], tower=drawn(0, len(visual)).tower)
+    return shown, {**heads, "cached_k": cache.layers[LAYER].keys[0]}
 
 
 def test_a_view_gives_the_layers_own_projections(

@@ -9,10 +9,15 @@ from iwp.pruners.divprune import DivPrune
 from iwp.pruners.fastv import FastV
 from iwp.pruners.iwp import IWP
 from iwp.pruners.magnitude import Magnitude
+from iwp.pruners.pact import PACT
 from iwp.pruners.pyramiddrop import PyramidDrop
 from iwp.pruners.random import Random
+from iwp.pruners.scope import SCOPE
+from iwp.pruners.tome import ToMe
 from iwp.pruners.uniform import Uniform
 from iwp.pruners.v2drop import V2Drop
+from iwp.pruners.visionzip import VisionZip
+from iwp.pruners.vispruner import VisPruner
 from iwp.pruners.vtw import VTW
 
 PRUNERS: dict[str, type[Pruner]] = {
@@ -20,13 +25,17 @@ PRUNERS: dict[str, type[Pruner]] = {
     for method in (
         *(IWP, Magnitude, Random, Uniform),
         *(FastV, DivPrune, CDPruner, DART, VTW, PyramidDrop, V2Drop),
+        *(VisionZip, SCOPE, VisPruner),
+        *(PACT, ToMe),
     )
 }
 
 __all__ = [
     "DART",
     "IWP",
+    "PACT",
     "PRUNERS",
+    "SCOPE",
     "VTW",
     "CDPruner",
     "Choice",
@@ -37,6 +46,9 @@ __all__ = [
     "Pruner",
     "PyramidDrop",
     "Random",
+    "ToMe",
     "Uniform",
     "V2Drop",
+    "VisPruner",
+    "VisionZip",
 ]

@@ -1,8 +1,8 @@
 """Families x methods x kernels x cut layers x {generate(), own loop}: one truth for all.
 
 The truth is `tests.hiding`: dropping tokens before layer L equals hiding their keys from layer L
-on. The registries `FAMILIES` and `PRUNERS` are read: a new family or method is checked here as
-soon as it is registered.
+on, with what kept tokens become put into their rows. The registries `FAMILIES` and `PRUNERS` are
+read: a new family or method is checked here as soon as it is registered.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from iwp.pruners import PRUNERS, Uniform
 from iwp.pruning import prune
 from tests import tiny
 from tests.families import FAMILIES
-from tests.hiding import NEAR, dropped_columns, hiding, visual_columns
+from tests.hiding import NEAR, became_of, choices_of, dropped_columns, hiding, visual_columns
 from tests.prompts import made, model, written
 
 KERNELS = ("sdpa", "eager")
@@ -50,16 +50,17 @@ def baseline(family: str, kernel: str) -> tuple[torch.Tensor, torch.Tensor]:
 def check(family: str, kernel: str, pruner: Any) -> None:
     """One cell with stock generate(): equal to the truth, and different from no cut at all."""
     network, inputs = model(family, kernel), prompt(family)
-    with prune(network, pruner) as trace:
+    with choices_of(pruner) as choices, prune(network, pruner) as trace:
         tokens, logits = written(network, inputs, max_new_tokens=STEPS)
     if pruner.layer == tiny.LAYERS:
         assert not trace.cuts
         assert torch.equal(logits, baseline(family, kernel)[1])
         return
-    (n,) = trace.n_visual
-    assert n == len(visual_columns(network, inputs["input_ids"])[0])
+    (n,), ids = trace.n_visual, inputs["input_ids"]
+    assert n == len(visual_columns(network, ids)[0])
     assert len(trace.cuts[0].kept) == keep_count(n, BUDGET) or not pruner.nested
-    with hiding(network, dropped_columns(network, inputs["input_ids"], trace), pruner.layer):
+    became = became_of(network, ids, choices)
+    with hiding(network, dropped_columns(network, ids, trace), pruner.layer, became):
         true_tokens, truth = written(network, inputs, max_new_tokens=STEPS)
     assert torch.equal(tokens, true_tokens)
     assert (logits - truth).abs().max() < NEAR
