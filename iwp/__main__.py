@@ -1,4 +1,4 @@
-"""The command line: `python -m iwp run | rank | eval scenes | bench | train-demo-model`."""
+"""The command line: `python -m iwp run | rank | methods | eval scenes | bench | train-demo-model`."""
 
 from __future__ import annotations
 
@@ -33,9 +33,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     words = list(sys.argv[1:] if argv is None else argv)
     try:
         if words[:2] == ["eval", "scenes"]:
-            from iwp.scenes import exam
+            from iwp.exam import command
 
-            return int(exam.main(words[2:]) or 0)
+            return int(command.main(words[2:]) or 0)
         if words[:2] == ["eval", "export"]:
             from iwp.evals import export
 
@@ -104,6 +104,8 @@ def _parser() -> argparse.ArgumentParser:
             help="an option of the method, such as bandwidth=median; may be given several times",
         )
         command.add_argument("--json", action="store_true", help="print one JSON object")
+    methods = commands.add_parser("methods", help="list the methods and what a budget is for each")
+    registry.add(methods)
     commands.add_parser("eval", help="eval scenes | export: the exam, here or for lmms-eval")
     commands.add_parser("bench", help="bench ablation | auto | consistency | similarity")
     commands.add_parser("train-demo-model", help="train the embedded model from scratch")

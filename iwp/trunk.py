@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from copy import copy
 from typing import Any
 
 import torch
@@ -119,8 +120,8 @@ class Trunk:
     def _copied(self) -> DynamicCache:
         """A cache of its own for the later layers and for decoding."""
         cache = DynamicCache(config=self._model.config)
-        for number, read_so_far in enumerate(self._cache.layers[: self._layer]):
-            cache.update(read_so_far.keys, read_so_far.values, number)
+        # New keys go into a tensor of their own, with these before them: tensors can be shared.
+        cache.layers[: self._layer] = [copy(one) for one in self._cache.layers[: self._layer]]
         return cache
 
 

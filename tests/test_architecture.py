@@ -59,6 +59,7 @@ ORDER = [
         "scenes",
         "evals",
         "bench",
+        "exam",
         "ui",
         "__main__",
         "app",

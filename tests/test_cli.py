@@ -5,13 +5,13 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from importlib import import_module
 from pathlib import Path
 
 import pytest
 from PIL import Image
 
 import iwp
-from iwp import scenes
 from iwp.__main__ import main, parse_budget
 from iwp.errors import InputError
 from tests import tiny
@@ -123,16 +123,15 @@ def test_rank_lists_every_token(run: list[str], capsys: pytest.CaptureFixture[st
 @pytest.mark.parametrize(
     ("words", "module", "rest"),
     [
-        (["eval", "scenes", "--limit", "3"], "exam", ["--limit", "3"]),
-        (["train-demo-model", "--help"], "train", ["--help"]),
+        (["eval", "scenes", "--limit", "3"], "exam.command", ["--limit", "3"]),
+        (["train-demo-model", "--help"], "scenes.train", ["--help"]),
     ],
 )
 def test_scenes_get_their_own_arguments(
     words: list[str], module: str, rest: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    __import__(f"iwp.scenes.{module}")
     given = []
-    monkeypatch.setattr(getattr(scenes, module), "main", given.append)
+    monkeypatch.setattr(import_module(f"iwp.{module}"), "main", given.append)
     assert main(words) == 0
     assert given == [rest]
 

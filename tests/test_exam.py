@@ -1,9 +1,6 @@
-"""The exam, its oracle, and the embedded model that ships."""
+"""The exam's questions, its oracle, and the embedded model that ships."""
 
 from __future__ import annotations
-
-import json
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -15,8 +12,10 @@ from iwp import adapters, generate
 from iwp.adapters.base import VLM
 from iwp.adapters.loading import DEMO_FOLDER
 from iwp.budget import keep_count
+from iwp.engine import choose_method
 from iwp.errors import InputError
-from iwp.scenes import exam
+from iwp.pruners import IWP
+from iwp.scenes import backgrounds, exam
 from iwp.scenes.evidence import Oracle, evidence_tokens
 from iwp.types import Block, Media, TokenGrid, VisualLayout
 
@@ -45,17 +44,49 @@ def test_the_exam_is_held_out_and_repeats_itself() -> None:
     assert len(set(asked)) == 10
 
 
+def test_questions_are_numbered_through_the_exam() -> None:
+    items = list(exam.items(3, 2))
+    numbers = [item.first + i for item in items for i in range(len(item.questions))]
+    assert numbers == list(range(20))
+    assert len({item.number for item in items}) == len(items)
+
+
+def test_a_scene_knows_whether_a_photograph_is_behind_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    flat = np.full((backgrounds.SIDE, backgrounds.SIDE, 3), 20.0, np.float32)
+    monkeypatch.setattr(backgrounds, "_pool", lambda: ([flat], [flat + 200]))
+    found = []
+    for seed in range(30):
+        picture, photograph = backgrounds.background(np.random.default_rng(seed), 8, 8)
+        assert (picture.mean() > 120) == photograph
+        found.append(photograph)
+    assert 5 < sum(found) < 25
+    assert {item.scene.photograph for item in exam.items(0, 4)} == {True, False}
+
+
 def test_the_oracle_keeps_the_evidence_first(demo: VLM) -> None:
     item = next(exam.items(0, 1, ("read",)))
     prepared = demo.adapter.prepare(Media((Image.fromarray(item.scene.pixels),)), "what ?")
-    boxes = [item.scene.things[i].box for i in item.questions[0].evidence]
-    evidence = evidence_tokens(prepared.layout, boxes)
+    evidence = exam.evidence_of(item, item.questions[0], prepared)
     embeds = demo.adapter.embed(prepared, demo.adapter.encode(prepared))
     oracle = Oracle(0.111, 4, evidence)
     ranks = generate.rank(demo.model, embeds, prepared.visual, oracle).ranks
     assert sorted(ranks[list(evidence)].tolist()) == list(range(len(evidence)))
     assert sorted(ranks.tolist()) == list(range(prepared.layout.n))
     assert len(evidence) < keep_count(prepared.layout.n, 0.05)
+
+
+def test_a_setting_finds_its_budget_by_layer_average() -> None:
+    plain = exam.Setting("a", IWP(budget=0.3, layer=2))
+    wanted = exam.Setting("b", IWP(budget=0.3, layer=2), average=0.4)
+    assert plain.at(1000, 8) == plain.pruner
+    found = wanted.at(1000, 8)
+    assert found is not None
+    assert found.budget == pytest.approx((0.4 * 8 - 2) / 6, abs=1e-3)
+    with pytest.raises(InputError, match="earlier layer"):
+        exam.Setting("c", IWP(layer=4), average=0.4).at(1000, 8)
+    oracle = exam.Setting("d", Oracle(0.1, 4)).at(100, 8, evidence=(7, 9))
+    assert isinstance(oracle, Oracle)
+    assert oracle.evidence == (7, 9)
 
 
 def test_the_auto_classes_load_the_embedded_model() -> None:
@@ -73,52 +104,14 @@ def test_the_auto_classes_load_the_embedded_model() -> None:
 
 def test_the_embedded_model_can_read_and_pruning_blindly_hurts(demo: VLM) -> None:
     torch.set_num_threads(1)
-    columns = exam.settings(demo, ["full", "iwp", "random"], [0.111], [4], {})
-    tally = exam.run(demo, exam.items(5, 8, ("read", "color")), columns)
-    full, pruned, random = (tally.accuracy(c.name, ("read",)) for c in columns)
+    names = ("iwp", "random")
+    pruned = [exam.Setting(name, choose_method(demo, 0.111, name)) for name in names]
+    settings = [exam.Setting("full", None), *pruned]
+    tally = exam.run(demo, exam.items(5, 8, ("read", "color")), settings)
+    full, iwp, random = (tally.accuracy(s.name, ("read",)) for s in settings)
     assert full >= 0.75
-    assert pruned >= random + 0.25
+    assert iwp >= random + 0.25
     assert tally.accuracy("full", ("color",)) >= 0.85
-
-
-def test_shared_layers_give_the_same_answers(demo: VLM) -> None:
-    torch.set_num_threads(1)
-    columns = exam.settings(demo, ["full", "iwp", "oracle"], [0.111, 0.05], [2, 4], {})
-    alone, shared = (
-        exam.run(demo, exam.items(6, 3, ("read", "where")), columns, shared=how)
-        for how in (False, True)
-    )
-    assert alone.rows() == shared.rows()
-    assert alone.kept == shared.kept
-
-
-def test_the_command_prints_a_table_and_writes_its_rows(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    out = tmp_path / "rows.json"
-    words = ["--limit", "2", "--kinds", "read,color", "--budgets", "0.222,0.111"]
-    words += ["--methods", "full,oracle", "--json", str(out)]
-    assert exam.main(words) == 0
-    rows = json.loads(out.read_text())
-    assert [r["setting"] for r in rows] == ["full", "oracle 22.2% @4", "oracle 11.1% @4"]
-    assert all(0 <= r["fine"] <= 1 and r["n"] == 2 for r in rows)
-    assert "| full | 2 |" in capsys.readouterr().out
-
-
-@pytest.mark.parametrize(
-    "words",
-    [
-        ["--methods", "nothing"],
-        ["--kinds", "smell"],
-        ["--budgets", "many"],
-        ["--layers", "x"],
-        ["--set", "bandwidth=wide", "--methods", "iwp"],
-    ],
-)
-def test_wrong_words_are_told_in_one_sentence(words: list[str]) -> None:
-    with pytest.raises(InputError) as told:
-        exam.main(words)
-    assert "\n" not in str(told.value)
 
 
 def test_every_layer_of_the_embedded_model_has_a_kernel_exponent(demo: VLM) -> None:

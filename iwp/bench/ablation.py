@@ -82,9 +82,7 @@ def main(argv: list[str]) -> int:
 
     kinds = (*COARSE, *FINE)
     asked = exam.items(args.seed, max(1, args.limit // len(kinds)), kinds)
-    tally = exam.run(
-        vlm, asked, [exam.Setting("full", None), *settings.values()], report, shared=True
-    )
+    tally = exam.run(vlm, asked, [exam.Setting("full", None), *settings.values()], report)
     full = {group: tally.accuracy("full", k) for group, k in (("coarse", COARSE), ("fine", FINE))}
     print(f"every visual token: coarse {full['coarse']:.1%}, fine {full['fine']:.1%}")
     for table in tables:

@@ -75,7 +75,7 @@ def main(argv: list[str]) -> int:
     kinds = (*COARSE, *FINE)
     asked = exam.items(args.seed, max(1, args.limit // len(kinds)), kinds)
     every = [setting for members in series.values() for setting in members]
-    tally = exam.run(vlm, asked, every, report, shared=True)
+    tally = exam.run(vlm, asked, every, report)
     found = rows(series, tally)
     output.write_csv(folder / "auto.csv", found)
     (folder / "auto.md").write_text(output.markdown(found) + "\n", encoding="utf-8")

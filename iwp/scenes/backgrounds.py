@@ -87,13 +87,16 @@ def _pool() -> tuple[list[NDArray[np.float32]], list[NDArray[np.float32]]]:
     return [_procedural(rng) for _ in range(PROCEDURAL)], _photographs()
 
 
-def background(rng: np.random.Generator, height: int, width: int) -> NDArray[np.float32]:
-    """(height, width, 3) float32 in about [0, 255]; about half are photographs."""
-    pool = _pool()[int(rng.random() < 0.5)]
+def background(
+    rng: np.random.Generator, height: int, width: int
+) -> tuple[NDArray[np.float32], bool]:
+    """(height, width, 3) float32 in about [0, 255], and whether it is a photograph: about half."""
+    photograph = bool(rng.random() < 0.5)
+    pool = _pool()[int(photograph)]
     picture = pool[int(rng.integers(len(pool)))]
     top, left = int(rng.integers(0, SIDE - height + 1)), int(rng.integers(0, SIDE - width + 1))
     picture = picture[top : top + height, left : left + width]
     if rng.random() < 0.5:
         picture = picture[:, ::-1]
     gain = rng.uniform(0.8, 1.15, 3).astype(np.float32)
-    return np.asarray(picture * gain + rng.uniform(-15, 15), np.float32)
+    return np.asarray(picture * gain + rng.uniform(-15, 15), np.float32), photograph

@@ -62,10 +62,11 @@ class Thing:
 
 @dataclass(frozen=True)
 class Scene:
-    """A picture, uint8 (height, width, 3), and everything that is in it."""
+    """A picture, uint8 (height, width, 3), everything that is in it, and what is behind it."""
 
     pixels: NDArray[np.uint8]
     things: tuple[Thing, ...]
+    photograph: bool = False
 
     @property
     def size(self) -> tuple[int, int]:
@@ -174,7 +175,8 @@ def make_scene(rng: np.random.Generator, size: tuple[int, int], dense: bool = Fa
         most = SPARSE if rng.random() < 0.5 else CROWDED
         n = int(rng.integers(1, min(most, rows * cols - 2) + 1))
     printed = 0.85 if dense else 0.6
-    canvas = background(rng, height, width).copy()
+    picture, photograph = background(rng, height, width)
+    canvas = picture.copy()
     colors = rng.permutation(list(COLORS))[: rng.integers(2, 9)]
     shapes = rng.permutation(SHAPES[:-1])[: rng.integers(2, 8)]
     things = []
@@ -200,7 +202,7 @@ def make_scene(rng: np.random.Generator, size: tuple[int, int], dense: bool = Fa
         center = ((top + h / 2) / height, (left + w / 2) / width)
         things.append(Thing(shape, color, (top, left, h, w), center, glyphs))
     canvas += rng.normal(0, rng.uniform(0, 5), (height, width, 1)).astype(np.float32)
-    return Scene(canvas.clip(0, 255).astype(np.uint8), tuple(things))
+    return Scene(canvas.clip(0, 255).astype(np.uint8), tuple(things), photograph)
 
 
 def random_size(rng: np.random.Generator) -> tuple[int, int]:

@@ -1,0 +1,51 @@
+"""What an answer takes when nothing is shared with other settings."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from itertools import islice
+from statistics import median
+
+from iwp import generate, measure
+from iwp.adapters.base import VLM, Inputs
+from iwp.exam.entries import Entry
+from iwp.exam.results import Times
+from iwp.pruners import Pruner
+from iwp.scenes.exam import LARGEST, Item, evidence_of, see
+from iwp.scenes.examinee import MAX_NEW_TOKENS
+
+
+def times(vlm: VLM, exam: Iterable[Item], entries: Sequence[Entry], questions: int) -> Times:
+    """Median seconds over the first questions about the largest pictures.
+
+    The vision tower's pass is no part of them. The entries take turns on every question, so that
+    what else the machine does meets all alike; the first question warms up and does not count.
+
+    Returns:
+        By name, the seconds of choosing and of the whole answer.
+    """
+    taken: dict[str, list[tuple[float, float]]] = {entry.name: [] for entry in entries}
+    largest = (item for item in exam if item.scene.size == LARGEST)
+    for turn, item in enumerate(islice(largest, questions + 1)):
+        question = item.questions[0]
+        prepared = vlm.adapter.prepare(item.media, question.text)
+        inputs = vlm.adapter.inputs(prepared, *see(vlm, prepared, entries))
+        evidence = evidence_of(item, question, prepared)
+        for entry in entries:
+            pruner = entry.at(prepared.layout.n, len(vlm.adapter.decoder_layers), evidence)
+            one = _one(vlm, inputs, pruner)
+            if turn:
+                taken[entry.name].append(one)
+    return {
+        name: (median(choosing for choosing, _ in both), median(whole for _, whole in both))
+        for name, both in taken.items()
+        if both
+    }
+
+
+def _one(vlm: VLM, inputs: Inputs, pruner: Pruner | None) -> tuple[float, float]:
+    watch = measure.Stopwatch(vlm.device)
+    state = generate.prefill(vlm.model, **inputs, pruner=pruner)
+    for _ in generate.decode(vlm.model, state, MAX_NEW_TOKENS, vlm.adapter.stop_ids):
+        pass
+    return sum(cut.seconds for cut in state.trace.cuts), watch.seconds()
