@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Callable
 from dataclasses import replace
 from functools import cache
 from typing import Any
@@ -20,7 +21,7 @@ from iwp.tower import TOWERS, received, watch_of
 from iwp.types import Media, Tower
 from tests import tiny
 from tests.families import FAMILIES
-from tests.listening import tower_of
+from tests.listening import attention_of, tower_of
 
 SIZES = [(70, 50), (50, 71), (33, 33), (300, 40), (500, 400)]
 CLIPS = ("llava_onevision", "qwen2_vl", "qwen2_5_vl")
@@ -189,17 +190,34 @@ def test_the_model_is_as_it_was_also_after_an_error(
 
 @pytest.mark.parametrize("family", ["llava_onevision", "qwen2_5_vl"])
 def test_what_other_threads_encode_is_not_ours(family: str) -> None:
+    """Neither before our picture is through the tower nor after that."""
     plain = adapter(family)
     ours, other = (
         plain.prepare(open_picture(tiny.picture(*size)), "What?") for size in ((70, 50), (500, 400))
     )
+
+    def stranger(*_: Any) -> None:
+        thread = threading.Thread(target=plain.encode, args=(other,))
+        thread.start()
+        thread.join()
+
     with watch_of(plain.model).watching() as watch:
-        plain.encode(ours)
-        stranger = threading.Thread(target=plain.encode, args=(other,))
-        stranger.start()
-        stranger.join()
+        with attention_of(family, plain.model).register_forward_hook(once(stranger)):
+            plain.encode(ours)
+        stranger()
         (seen,) = watch.take([ours.layout.n])
     agree(seen, plain.encode_and_look(ours)[1])
+
+
+def once(call: Callable[..., None]) -> Callable[..., None]:
+    """The same, but nothing from the second time on."""
+    left = [call]
+
+    def first(*args: Any) -> None:
+        if left:
+            left.pop()(*args)
+
+    return first
 
 
 # --- refusals -------------------------------------------------------------------------------------

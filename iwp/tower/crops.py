@@ -148,10 +148,10 @@ def _joined(crops: Tensor, tokens: int) -> Tensor:
 def _real(mask: Tensor | None, hidden: Tensor) -> Tensor:
     """Numbers of the patches (N, D) of a crop that are no padding.
 
-    The mask is the kernel's own: bool, 0 and 1, or what is added to the attention scores; every
-    patch sees the same others.
+    The mask is the kernel's own: bool, 0 and 1, or what is added to the attention scores. The first
+    patch is never padding and sees all others that are none.
     """
     if mask is None:
         return torch.arange(len(hidden), device=hidden.device)
-    row = mask.reshape(-1, len(hidden))[-1]
+    row = mask.reshape(-1, len(hidden))[0]
     return (row == 0 if row.is_floating_point() else row.bool()).nonzero().flatten()

@@ -131,8 +131,10 @@ class Watch(ABC):
             self._attended = Attended(hidden.detach(), call)
 
     def _finish(self, _: nn.Module, __: Any, call: dict[str, Any], output: Any) -> None:
+        if not self._mine():
+            return
         seen, self._attended = self._attended, None
-        if seen is None or not self._mine():
+        if seen is None:
             return
         # Seconds of an encoding that nobody has taken are not those of this one.
         self._seconds = 0.0
