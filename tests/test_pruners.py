@@ -15,6 +15,7 @@ from iwp.pruners import IWP, PRUNERS, LayerView, Random, Uniform
 from iwp.pruners.errors import MEASURES, error_curve
 from iwp.pruners.iwp import CHOICES
 from iwp.pruning import prune
+from iwp.types import Embeddings
 from tests import tiny
 from tests.tower_views import drawn
 
@@ -48,7 +49,9 @@ def captured() -> tuple[LayerView, dict[str, torch.Tensor]]:
     heads = {
         name: seen[name][0].view(-1, 4 if name == "q" else 2, 16).transpose(0, 1) for name in "qkv"
     }
-    shown = replace(seen["view"], tower=drawn(0, len(visual)).tower)
+    view = seen["view"]
+    embeddings = Embeddings(view.hidden[view.visual], view.hidden[view.text])
+    shown = replace(view, tower=drawn(0, len(visual)).tower, embeddings=embeddings)
     return shown, {**heads, "cached_k": cache.layers[LAYER].keys[0]}
 
 

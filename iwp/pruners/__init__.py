@@ -13,6 +13,7 @@ from iwp.pruners.pact import PACT
 from iwp.pruners.pyramiddrop import PyramidDrop
 from iwp.pruners.random import Random
 from iwp.pruners.scope import SCOPE
+from iwp.pruners.sparsevlm import SparseVLM, SparseVLMPlus
 from iwp.pruners.tome import ToMe
 from iwp.pruners.uniform import Uniform
 from iwp.pruners.v2drop import V2Drop
@@ -26,7 +27,7 @@ PRUNERS: dict[str, type[Pruner]] = {
         *(IWP, Magnitude, Random, Uniform),
         *(FastV, DivPrune, CDPruner, DART, VTW, PyramidDrop, V2Drop),
         *(VisionZip, SCOPE, VisPruner),
-        *(PACT, ToMe),
+        *(PACT, ToMe, SparseVLM, SparseVLMPlus),
     )
 }
 
@@ -46,6 +47,8 @@ __all__ = [
     "Pruner",
     "PyramidDrop",
     "Random",
+    "SparseVLM",
+    "SparseVLMPlus",
     "ToMe",
     "Uniform",
     "V2Drop",
