@@ -1,4 +1,4 @@
-"""The command line: `python -m iwp run | rank | methods | eval scenes | bench | train-demo-model`."""
+"""The command line: `python -m iwp run | rank | methods | eval | bench | train-demo-model`."""
 
 from __future__ import annotations
 
@@ -14,9 +14,13 @@ from iwp.settings import Settings
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from PIL.Image import Image
+
     from iwp.budget import Budget
     from iwp.engine import Engine
+    from iwp.overlay import Mode
     from iwp.pruners.base import Pruner
+    from iwp.results import RunResult
     from iwp.types import Media
 
 _BAD_INPUT = 2
@@ -84,8 +88,20 @@ def _parser() -> argparse.ArgumentParser:
     run = commands.add_parser("run", help="answer with every visual token and with the kept ones")
     run.set_defaults(command=_run)
     run.add_argument("--budget", default="0.222", help="share to keep: 0.222, 22.2%% or auto")
+    run.add_argument(
+        "--convention",
+        default="cut",
+        choices=("cut", "average"),
+        help="what the budget is a share of: what the cut leaves, or what a layer reads on average",
+    )
+    run.add_argument("--against", metavar="METHOD", help="what the left side keeps (default: all)")
     run.add_argument("--max-new-tokens", type=int, help="longest answer")
-    run.add_argument("--overlay", metavar="PNG", help="save the picture with the kept patches lit")
+    run.add_argument(
+        "--overlay",
+        metavar="PNG",
+        help="save the picture with the kept patches lit; with --against "
+        "left, right and the difference",
+    )
     run.add_argument("--mode", default="mask", choices=("mask", "heat", "outline"))
     rank = commands.add_parser("rank", help="list the visual tokens, most informative first")
     rank.set_defaults(command=_rank)
@@ -94,7 +110,7 @@ def _parser() -> argparse.ArgumentParser:
         command.add_argument("--image", required=True, metavar="FILE")
         command.add_argument("--question", required=True)
         flags.add(command)
-        command.add_argument("--method", default="iwp", help="a name from iwp.PRUNERS")
+        command.add_argument("--method", default="iwp", help="a name that `methods` lists")
         command.add_argument("--layer", type=int, help="decoder layer to cut before")
         command.add_argument(
             "--set",
@@ -105,7 +121,10 @@ def _parser() -> argparse.ArgumentParser:
         )
         command.add_argument("--json", action="store_true", help="print one JSON object")
     methods = commands.add_parser("methods", help="list the methods and what a budget is for each")
-    registry.add(methods)
+    methods.set_defaults(command=_methods)
+    methods.add_argument("--layers", type=int, default=28, help="depth of the decoder (default 28)")
+    methods.add_argument("--markdown", action="store_true", help="print the README's table")
+    methods.add_argument("--write", metavar="FILE", help="renew the table in a Markdown file")
     commands.add_parser("eval", help="eval scenes | export: the exam, here or for lmms-eval")
     commands.add_parser("bench", help="bench ablation | auto | consistency | similarity")
     commands.add_parser("train-demo-model", help="train the embedded model from scratch")
@@ -113,27 +132,43 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _run(options: argparse.Namespace) -> int:
-    from iwp.overlay import kept_first, render
-
     budget = parse_budget(options.budget)
-    media, engine, method = _start(options, budget)
+    media, engine, method, against = _start(options, budget, options.against)
     run = engine.compare(
-        media, options.question, budget, method=method, max_new_tokens=options.max_new_tokens
+        media,
+        options.question,
+        budget,
+        method=method,
+        against=against,
+        convention=options.convention,
+        max_new_tokens=options.max_new_tokens,
     )
     try:
         result = run.result()
     finally:
         run.stop()
     if options.overlay:
-        ranks = kept_first(result.ranks, result.kept)
-        picture = render(media, result.layout, ranks, len(result.kept), mode=options.mode)
-        _save(picture, options.overlay)
+        _save(_overlay(media, result, options.mode), options.overlay)
     print(_dump(report.to_json(result)) if options.json else report.table(result))
     return 0
 
 
+def _overlay(media: Media, result: RunResult, mode: Mode) -> Image:
+    from iwp.overlay import difference, kept_first, render, side_by_side
+
+    layout, rival = result.layout, result.rival
+    pictures = [
+        render(media, layout, kept_first(side.ranks, side.kept), len(side.kept), mode=mode)
+        for side in (rival, result)
+        if side is not None
+    ]
+    if rival is not None:
+        pictures.append(difference(media, layout, rival.kept, result.kept))
+    return side_by_side(pictures)
+
+
 def _rank(options: argparse.Namespace) -> int:
-    media, engine, method = _start(options, 1.0)
+    media, engine, method, _ = _start(options, 1.0)
     ranked = engine.rank(media, options.question, method=method)
     order = ranked.ranking.ranks.argsort().tolist()
     if options.json:
@@ -142,6 +177,7 @@ def _rank(options: argparse.Namespace) -> int:
             "ranks": ranked.ranking.ranks.tolist(),
             "scores": ranked.ranking.scores.tolist(),
             "method": str(method),
+            "budget_is": method.budget_is,
             "model": engine.vlm.name,
             "device": engine.device_name,
         }
@@ -150,10 +186,27 @@ def _rank(options: argparse.Namespace) -> int:
     print(f"{ranked.layout.n} visual tokens, the first ones to keep:")
     for place, token in enumerate(order[: options.top]):
         print(f"{place:>6}  token {token:>6}  score {float(ranked.ranking.scores[token]):.4f}")
+    print(f"A budget of this method is {method.budget_is}.")
     return 0
 
 
-def _start(options: argparse.Namespace, budget: Budget) -> tuple[Media, Engine, Pruner]:
+def _methods(options: argparse.Namespace) -> int:
+    from pathlib import Path
+
+    from iwp import registry
+
+    if options.layers < 1:
+        raise IWPError(f"A decoder has at least 1 layer, not {options.layers}.")
+    if options.write:
+        registry.write(Path(options.write), options.layers)
+    else:
+        print((registry.markdown if options.markdown else registry.text)(options.layers))
+    return 0
+
+
+def _start(
+    options: argparse.Namespace, budget: Budget, against: str | None = None
+) -> tuple[Media, Engine, Pruner, Pruner | None]:
     # What a person gave is checked before the model is loaded: mistakes are answered at once.
     from iwp.media import open_picture
     from iwp.options import parse
@@ -172,10 +225,11 @@ def _start(options: argparse.Namespace, budget: Budget) -> tuple[Media, Engine, 
     logging.disable_progress_bar()  # stderr is for the one sentence that explains a refusal
     engine = Engine.load(settings)
     method = choose_method(engine.vlm, budget, options.method, options.layer, changes)
-    return media, engine, method
+    rival = choose_method(engine.vlm, budget, against) if against else None
+    return media, engine, method, rival
 
 
-def _save(picture: Any, path: str) -> None:
+def _save(picture: Image, path: str) -> None:
     try:
         picture.save(path)
     except (OSError, ValueError) as error:

@@ -55,6 +55,7 @@ ORDER = [
         "engine",
         "calls",
         "report",
+        "registry",
         "flags",
         "scenes",
         "evals",

@@ -12,6 +12,7 @@ import pytest
 from PIL import Image
 
 import iwp
+from iwp import tower
 from iwp.__main__ import main, parse_budget
 from iwp.errors import InputError
 from tests import tiny
@@ -116,8 +117,43 @@ def test_rank_lists_every_token(run: list[str], capsys: pytest.CaptureFixture[st
     assert main([*words, "--top", "3"]) == 0
     first = content["ranks"].index(0)
     lines = capsys.readouterr().out.splitlines()
-    assert len(lines) == 4
+    assert len(lines) == 5
     assert f"token {first:>6}" in lines[1]
+    assert lines[-1] == "A budget of this method is the fraction left at the cut."
+
+
+def test_two_methods_in_either_convention(
+    run: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = [*run, "--method", "uniform", "--against", "divprune", "--budget", "0.8"]
+    found = {}
+    for convention in ("cut", "average"):
+        assert main([*words, "--convention", convention, "--json"]) == 0
+        found[convention] = content = json.loads(capsys.readouterr().out)
+        assert content["convention"] == convention
+        assert content["rival"]["method"].startswith("DivPrune(")
+        assert content["rival"]["kept_share"] == content["rival"]["layer_average"]  # layer 0
+    cut, average = found["cut"], found["average"]
+    n = cut["n_visual"]
+    for share in (cut["kept_share"], cut["rival"]["kept_share"], average["layer_average"]):
+        assert share == pytest.approx(0.8, abs=0.5 / n)
+    assert cut["layer_average"] > 0.8 > average["kept_share"]
+    assert main([*words, "--convention", "average"]) == 0
+    out = capsys.readouterr().out
+    assert "left, DivPrune" in out
+    assert "right, Uniform" in out
+    assert "Layer average" in out
+    assert "asked for layer average 80.0 %" in out
+
+
+def test_overlay_of_two_methods_shows_left_right_and_difference(
+    run: list[str], tmp_path: Path
+) -> None:
+    file = tmp_path / "kept.png"
+    assert main([*run, "--against", "random", "--overlay", str(file)]) == 0
+    width, height = tiny.picture().size
+    with Image.open(file) as overlay:
+        assert overlay.size == (3 * width + 2 * 8, height)
 
 
 @pytest.mark.parametrize(
@@ -190,6 +226,10 @@ def test_an_unknown_model_without_network(
     ("extra", "named"),
     [
         (["--method", "magic"], "iwp, magnitude, random, uniform, fastv"),
+        (["--against", "magic"], "iwp, magnitude, random, uniform, fastv"),
+        (["--convention", "mean"], "mean"),
+        (["--convention", "average", "--budget", "0.01"], "cannot bring the layer average down"),
+        (["--convention", "average", "--budget", "auto"], "auto"),
         (["--layer", "99"], "layer"),
         (["--layer", "-1"], "layer"),
         (["--layer", "two"], "two"),
@@ -211,6 +251,14 @@ def test_options_that_cannot_be_used(
     extra: list[str], named: str, run: list[str], capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert named in _refusal(capsys, [*run, *extra])
+
+
+@pytest.mark.parametrize("side", ["--method", "--against"])
+def test_a_method_that_this_model_does_not_allow(
+    side: str, run: list[str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.delitem(tower.TOWERS, "llava_onevision")
+    assert "vision tower" in _refusal(capsys, [*run, side, "visionzip"])
 
 
 def test_an_overlay_that_cannot_be_saved(

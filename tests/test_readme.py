@@ -33,11 +33,11 @@ def test_every_pin_is_exact() -> None:
     assert all(re.match(r"[\w-]+==\d+(\.\d+)+($|; python_version)", line) for line in lines)
 
 
-def test_table_lists_exactly_the_methods() -> None:
-    from iwp.pruners import PRUNERS
+def test_table_of_methods_is_the_registrys() -> None:
+    """`python -m iwp methods --write README.md` renews it."""
+    from iwp import registry
 
-    table = re.findall(r"^\| `(\w+)` \| `(\w+)` \|", README, flags=re.MULTILINE)
-    assert dict(table) == {name: pruner.__name__ for name, pruner in PRUNERS.items()}
+    assert registry.written(README, registry.markdown()) == README
 
 
 def test_commands_are_there() -> None:

@@ -176,7 +176,8 @@ class Choice:
 class Pruner(ABC):
     """A method that says which visual tokens of a prompt to keep. Immutable and stateless.
 
-    Class variables: `name` in the registry; `paper`, its arXiv number, where there is one;
+    Class variables: `name` in the registry; `paper`, its arXiv number, where there is one; `keeps`,
+    what it keeps, in words for the table of methods; `budget_is`, what its budget is, in words;
     `finds_budget`, whether budget "auto" is allowed; `own_layer`, whether it was published for the
     layer that is its default, so that a layer recommended for IWP is not for it; `looks_back`,
     whether it needs `LayerView.previous`, and a cut before layer 1 or later; `needs_tower` and
@@ -194,6 +195,8 @@ class Pruner(ABC):
 
     name: ClassVar[str]
     paper: ClassVar[str | None] = None
+    keeps: ClassVar[str]
+    budget_is: ClassVar[str] = "the fraction left at the cut"
     finds_budget: ClassVar[bool] = False
     own_layer: ClassVar[bool] = False
     looks_back: ClassVar[bool] = False

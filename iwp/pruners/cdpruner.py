@@ -43,6 +43,7 @@ class CDPruner(Ordered):
 
     name: ClassVar[str] = "cdpruner"
     paper: ClassVar[str | None] = "2506.10967"
+    keeps: ClassVar[str] = "a diverse set of tokens that suit the question (DPP)"
     own_layer: ClassVar[bool] = True
 
     layer: int = 0

@@ -40,6 +40,7 @@ class DART(Ordered):
 
     name: ClassVar[str] = "dart"
     paper: ClassVar[str | None] = "2502.11494"
+    keeps: ClassVar[str] = "a few pivots and the tokens least like each"
     own_layer: ClassVar[bool] = True
     looks_back: ClassVar[bool] = True
     nested: ClassVar[bool] = False

@@ -26,6 +26,7 @@ class DivPrune(Ordered):
 
     name: ClassVar[str] = "divprune"
     paper: ClassVar[str | None] = "2503.02175"
+    keeps: ClassVar[str] = "tokens far from each other, greedily"
     own_layer: ClassVar[bool] = True
 
     layer: int = 0

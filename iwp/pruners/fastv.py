@@ -25,6 +25,7 @@ class FastV(Ordered):
 
     name: ClassVar[str] = "fastv"
     paper: ClassVar[str | None] = "2403.06764"
+    keeps: ClassVar[str] = "what the last row of the prompt attends to in the layer before the cut"
     own_layer: ClassVar[bool] = True
     looks_back: ClassVar[bool] = True
 

@@ -62,6 +62,10 @@ class IWP(Pruner):
     """
 
     name: ClassVar[str] = "iwp"
+    paper: ClassVar[str | None] = "2604.00757"
+    keeps: ClassVar[str] = (
+        "high information for the question, little duplication (the paper's method)"
+    )
     finds_budget: ClassVar[bool] = True
 
     magnitude: str = "kernel_value"

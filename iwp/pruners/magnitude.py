@@ -20,6 +20,9 @@ class Magnitude(Ordered):
 
     name: ClassVar[str] = "magnitude"
     paper: ClassVar[str | None] = "2604.00757"
+    keeps: ClassVar[str] = (
+        "the information magnitude of `iwp` alone, without its redundancy penalty"
+    )
 
     def order(self, view: LayerView, keep: int) -> tuple[Tensor, Tensor]:
         """See `Ordered.order`."""

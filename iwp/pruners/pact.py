@@ -49,6 +49,8 @@ class PACT(Merging):
 
     name: ClassVar[str] = "pact"
     paper: ClassVar[str | None] = "2504.08966"
+    keeps: ClassVar[str] = "important tokens, the similar ones among them merged"
+    budget_is: ClassVar[str] = "the fraction left at the cut, or a few tokens less"
     own_layer: ClassVar[bool] = True
 
     share: float = 0.55

@@ -29,6 +29,8 @@ class PyramidDrop(Staged):
 
     name: ClassVar[str] = "pyramiddrop"
     paper: ClassVar[str | None] = "2410.17247"
+    keeps: ClassVar[str] = "what the last row attends to, fewer at each of three layers"
+    budget_is: ClassVar[str] = "the fraction that each cut leaves of what reached it"
 
     layer: int = 8
     later: tuple[int, ...] = (16, 24)

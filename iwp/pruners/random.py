@@ -24,6 +24,7 @@ class Random(Pruner):
     """
 
     name: ClassVar[str] = "random"
+    keeps: ClassVar[str] = "a seeded random draw: the yardstick that any method has to beat"
 
     seed: int = 0
 

@@ -41,6 +41,9 @@ class SCOPE(Ordered):
 
     name: ClassVar[str] = "scope"
     paper: ClassVar[str | None] = "2510.24214"
+    keeps: ClassVar[str] = (
+        "tokens that the vision tower attends to and that cover the others, greedily"
+    )
     own_layer: ClassVar[bool] = True
     needs_tower: ClassVar[bool] = True
 

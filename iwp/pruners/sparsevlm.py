@@ -46,6 +46,10 @@ class SparseVLM(Staged):
 
     name: ClassVar[str] = "sparsevlm"
     paper: ClassVar[str | None] = "2410.04417"
+    keeps: ClassVar[str] = (
+        "what the words that matter attend to, at three layers; some of the rest merged"
+    )
+    budget_is: ClassVar[str] = "the fraction left after the last cut, merged tokens included"
     looks_back: ClassVar[bool] = True
     needs_embeddings: ClassVar[bool] = True
     merges: ClassVar[bool] = True
@@ -93,6 +97,10 @@ class SparseVLMPlus(SparseVLM):
     """
 
     name: ClassVar[str] = "sparsevlm_plus"
+    keeps: ClassVar[str] = (
+        "as `sparsevlm`, corrected for distance and by half of the heads; nothing merged"
+    )
+    budget_is: ClassVar[str] = "the fraction left after the last cut"
     merges: ClassVar[bool] = False
 
     counts: tuple[int, ...] = (300, 200, 118)

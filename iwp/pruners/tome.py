@@ -34,6 +34,7 @@ class ToMe(Merging):
 
     name: ClassVar[str] = "tome"
     paper: ClassVar[str | None] = "2210.09461"
+    keeps: ClassVar[str] = "the most similar tokens merged, again and again"
     own_layer: ClassVar[bool] = True
 
     layer: int = 0

@@ -27,6 +27,9 @@ class Uniform(Pruner):
     """
 
     name: ClassVar[str] = "uniform"
+    keeps: ClassVar[str] = (
+        "tokens spread evenly over the prompt, whatever the picture and the question"
+    )
 
     def rank(self, view: LayerView) -> Ranking:
         """See `Pruner.rank`. Scores fall evenly with the rank."""

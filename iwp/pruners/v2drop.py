@@ -32,6 +32,10 @@ class V2Drop(Staged):
 
     name: ClassVar[str] = "v2drop"
     paper: ClassVar[str | None] = "2509.01552"
+    keeps: ClassVar[str] = "what the layer before has changed most, at three layers"
+    budget_is: ClassVar[str] = (
+        "the fraction that each cut leaves of what reached it; the last leaves one token"
+    )
     looks_back: ClassVar[bool] = True
 
     layer: int = 3

@@ -46,6 +46,9 @@ class VisionZip(Merging):
 
     name: ClassVar[str] = "visionzip"
     paper: ClassVar[str | None] = "2412.04467"
+    keeps: ClassVar[str] = (
+        "what the vision tower attends to, and a few tokens that the others are merged into"
+    )
     own_layer: ClassVar[bool] = True
     needs_tower: ClassVar[bool] = True
 

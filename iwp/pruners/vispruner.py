@@ -48,6 +48,7 @@ class VisPruner(Ordered):
 
     name: ClassVar[str] = "vispruner"
     paper: ClassVar[str | None] = "2412.01818"
+    keeps: ClassVar[str] = "half by the vision tower's attention, half without doubles"
     own_layer: ClassVar[bool] = True
     needs_tower: ClassVar[bool] = True
     nested: ClassVar[bool] = False

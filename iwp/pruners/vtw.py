@@ -29,6 +29,10 @@ class VTW(Pruner):
 
     name: ClassVar[str] = "vtw"
     paper: ClassVar[str | None] = "2405.05803"
+    keeps: ClassVar[str] = "nothing: all visual tokens leave before a middle layer"
+    budget_is: ClassVar[str] = (
+        "without effect: no token is left, and the layer alone sets the layer average"
+    )
     own_layer: ClassVar[bool] = True
     nested: ClassVar[bool] = False
 
