@@ -58,7 +58,7 @@ def answer(
     token; what is there by then is the answer, and its `finish` says why it ended.
     """
     features = session.features.to(vlm.device)
-    measure.reset_peak(vlm.device)
+    measure.reset_peak(vlm.model)
 
     state: Prefill | None = None
     tokens: list[int] = []
@@ -106,7 +106,7 @@ def answer(
         visual_tokens=len(kept),
         timing=_timing(session.encode_s, selection_s, prefill_s + looked, steps),
         kv_bytes=held,
-        peak_bytes=measure.peak_bytes(vlm.device),
+        peak_bytes=measure.peak_bytes(vlm.model),
         finish=finish,
     )
     if state is None:

@@ -44,15 +44,24 @@ def kv_bytes(cache: Any) -> int:
     return sum(int(layer.keys.nbytes) + int(layer.values.nbytes) for layer in layers)
 
 
-def reset_peak(device: torch.device) -> None:
-    """Starts a new measurement of the device's peak memory."""
-    if device.type == "cuda":
+def gpus_of(model: nn.Module) -> list[torch.device]:
+    """The CUDA devices that hold the model's parameters."""
+    return sorted({p.device for p in model.parameters() if p.is_cuda}, key=str)
+
+
+def reset_peak(model: nn.Module) -> None:
+    """Starts a new measurement of the peak memory of the model's devices."""
+    for device in gpus_of(model):
         torch.cuda.reset_peak_memory_stats(device)
 
 
-def peak_bytes(device: torch.device) -> int | None:
-    """Most bytes in use on the device since `reset_peak`; None where nothing counts them."""
-    return torch.cuda.max_memory_allocated(device) if device.type == "cuda" else None
+def peak_bytes(model: nn.Module) -> int | None:
+    """Most bytes in use since `reset_peak`, the model's devices together.
+
+    Devices may reach theirs at different times. None where nothing counts them.
+    """
+    gpus = gpus_of(model)
+    return sum(torch.cuda.max_memory_allocated(device) for device in gpus) if gpus else None
 
 
 def cpu_threads(model: nn.Module, device: torch.device, wanted: int = 0) -> int:

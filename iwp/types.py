@@ -229,7 +229,7 @@ class Answer:
         visual_tokens: visual tokens that every layer after the last cut saw.
         timing: seconds, part by part.
         kv_bytes: bytes of keys and values held after prefill, all layers together.
-        peak_bytes: highest device memory while this side ran; None where there is no device.
+        peak_bytes: highest memory of the model's GPUs together while this side ran; None without.
         finish: why the answer ended.
     """
 

@@ -170,3 +170,10 @@ def test_settings_that_the_layout_does_not_know_are_refused() -> None:
     adapter.processor.vision_feature_select_strategy = "full"
     with pytest.raises(ModelError, match="not supported"):
         adapter.prepare(_media(), "What?")
+
+
+def test_a_packing_without_a_most_of_crops_is_refused() -> None:
+    model = tiny.model()
+    model.config.vision_aspect_ratio = "anyres"
+    with pytest.raises(ModelError, match="'anyres', which is not supported"):
+        ADAPTERS["llava_onevision"](model, tiny.processor()).prepare(_media(), "What?")

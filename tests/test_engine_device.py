@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 import threading
 import time
-from typing import TYPE_CHECKING
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, Any
 
 import pytest
 import torch
@@ -15,7 +16,7 @@ from iwp import report
 from iwp.engine import Engine
 from iwp.errors import IWPError
 from iwp.events import Done, SideDone, Text
-from iwp.measure import cpu_threads
+from iwp.measure import cpu_threads, gpus_of, peak_bytes, reset_peak
 from iwp.settings import Settings
 from iwp.types import Media
 from tests import tiny
@@ -145,6 +146,20 @@ def test_kv_bytes_are_those_of_the_prompt(engine: Engine, vlm: VLM) -> None:
     width = text.num_key_value_heads * (text.hidden_size // text.num_attention_heads)
     result = engine.compare(MEDIA, QUESTION, 0.25).result()
     assert result.baseline.kv_bytes == text.num_hidden_layers * 2 * prompt * width * 4
+
+
+def test_peak_memory_is_that_of_all_the_models_gpus(monkeypatch: pytest.MonkeyPatch) -> None:
+    places = [torch.device("cuda", 1), torch.device("cuda", 0), torch.device("cpu")]
+    parameters = [
+        SimpleNamespace(device=at, is_cuda=at.type == "cuda") for at in (*places, *places)
+    ]
+    model: Any = SimpleNamespace(parameters=lambda: parameters)
+    reset: list[torch.device] = []
+    monkeypatch.setattr(torch.cuda, "reset_peak_memory_stats", reset.append)
+    monkeypatch.setattr(torch.cuda, "max_memory_allocated", lambda at: 10 ** (at.index + 1))
+    reset_peak(model)
+    assert reset == gpus_of(model) == [places[1], places[0]]
+    assert peak_bytes(model) == 110
 
 
 def test_a_run_has_its_own_number_of_threads(vlm: VLM, monkeypatch: pytest.MonkeyPatch) -> None:

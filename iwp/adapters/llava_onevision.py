@@ -23,13 +23,23 @@ class LlavaOnevision(Clips):
     model_type: ClassVar[str] = "llava_onevision"
 
     def layout(self, width: int, height: int) -> VisualLayout:
-        """The base crop, then the high-resolution grid. Sizes in pixels."""
+        """The base crop, then the high-resolution grid. Sizes in pixels.
+
+        Raises:
+            ModelError: the model does not say how many crops a picture has at most.
+        """
         config = self.model.config
+        most = config.vision_aspect_ratio.removeprefix("anyres_max_")
+        if not most.isdecimal():
+            raise ModelError(
+                f"This model packs pictures as {config.vision_aspect_ratio!r}, which is not "
+                'supported: it has to be one like "anyres_max_9".'
+            )
         anyres = AnyRes(
             crop=config.vision_config.image_size,
             patch=config.vision_config.patch_size,
             pinpoints=config.image_grid_pinpoints,
-            max_crops=int(config.vision_aspect_ratio.removeprefix("anyres_max_")),
+            max_crops=int(most),
         )
         return anyres.layout(width, height)
 
