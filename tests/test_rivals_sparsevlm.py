@@ -18,8 +18,12 @@ from iwp.pruners.base import LayerView
 from iwp.pruners.density_peaks import density_peaks
 from iwp.pruners.raters import closeness, rating
 from iwp.pruners.sparsevlm import SparseVLM, SparseVLMPlus, split
+from iwp.pruning import prune
 from iwp.types import Embeddings
 from tests import rivals_merging_reference as slow
+from tests.families import FAMILIES
+from tests.hiding import NEAR, as_chosen, choices_of, dropped_of, hiding_from, visual_columns
+from tests.prompts import model, written
 from tests.test_pruners_iwp import SEPARATORS, VISUAL, D, N, S, projections, view
 from tests.test_rivals_merging import check_rows, groups_of
 
@@ -249,3 +253,27 @@ def test_layers_and_counts() -> None:
     for counts in ((3, 2), (3, 2, 0)):
         with pytest.raises(InputError, match="3 cuts"):
             SparseVLM(counts=counts)
+
+
+# --- on a model --------------------------------------------------------------------------
+
+
+@methods
+@pytest.mark.parametrize("family", ["llava_onevision", "qwen2_5_vl"])
+def test_three_cuts_follow_each_other(method: Any, family: str) -> None:
+    network, inputs = model(family), FAMILIES[family].inputs()
+    pruner = method(budget=0.2, layer=1, later=(2, 4))
+    with choices_of(pruner) as choices, prune(network, pruner) as trace:
+        tokens, logits = written(network, inputs)
+    (columns,) = visual_columns(network, inputs["input_ids"])
+    assert [(cut.layer, len(cut.kept)) for cut in trace.cuts] == pruner.plan(len(columns))
+    assert any(choice.rows is not None for choice in choices) == method.merges
+    dropped, became, left = {}, {}, columns
+    for cut, choice in zip(trace.cuts, choices, strict=True):
+        dropped[cut.layer] = [dropped_of(columns, cut)]
+        became[cut.layer] = [as_chosen(left, choice)]
+        left = columns[cut.kept]
+    with hiding_from(network, dropped, became):
+        true_tokens, truth = written(network, inputs)
+    assert torch.equal(tokens, true_tokens)
+    assert (logits - truth).abs().max() < NEAR
