@@ -68,7 +68,29 @@ def test_it_is_the_only_endpoint_and_documented(client: Client) -> None:
     endpoints = client.view_api(return_format="dict")["named_endpoints"]
     assert list(endpoints) == ["/compare"]
     names = [p["parameter_name"] for p in endpoints["/compare"]["parameters"]]
-    assert names == ["image", "question", "budget"]
+    assert names == ["image", "question", "budget", "method", "against", "convention"]
+
+
+def test_two_methods_meet(client: Client, picture: Path) -> None:
+    file = handle_file(str(picture))
+    met = client.predict(file, "What?", 0.5, "divprune", "fastv", "average", api_name="/compare")
+    assert "DivPrune(" in met["method"]
+    assert "FastV(" in met["rival"]["method"]
+    assert len(met["kept"]) < len(met["rival"]["kept"]) or met["kept"] != met["rival"]["kept"]
+    for side in (met, met["rival"]):
+        assert side["layer_average"] == pytest.approx(0.5, abs=1e-3)
+    alone = client.predict(file, "What?", 0.5, api_name="/compare")
+    assert "IWP(" in alone["method"]
+    assert alone["rival"] is None
+
+
+def test_unknown_methods_and_conventions_are_refused(client: Client, picture: Path) -> None:
+    file = handle_file(str(picture))
+    assert "no method 'no-such'" in refusal(client, file, "What?", 0.5, "no-such")
+    assert "no method 'every'" in refusal(client, file, "What?", 0.5, "every")
+    assert "no method 'no-such'" in refusal(client, file, "What?", 0.5, "iwp", "no-such")
+    assert "not as 'layers'" in refusal(client, file, "What?", 0.5, "iwp", "fastv", "layers")
+    assert "layer average down" in refusal(client, file, "What?", 0.1, "fastv", None, "average")
 
 
 def test_refusals_are_sentences(client: Client, picture: Path, tmp_path: Path) -> None:

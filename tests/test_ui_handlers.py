@@ -13,7 +13,7 @@ from iwp.settings import Settings
 from iwp.ui import text
 from iwp.ui.handlers import Handlers
 from tests.browser.fake import FakeEngine
-from tests.ui_events import TAB, follow, release, wait_for
+from tests.ui_events import TAB, begin, follow, release, wait_for
 
 
 @pytest.fixture
@@ -34,19 +34,22 @@ def handlers(engine: FakeEngine, tmp_path: Path) -> Handlers:
 
 
 def test_compare_shows_the_picture_then_both_answers(handlers: Handlers, picture: str) -> None:
-    shown, *rest = handlers.begin(picture, "What colour?", 0.25, TAB)
+    shown, *rest = begin(handlers, picture, "What colour?", 0.25)
     assert (shown.n, shown.width, shown.height) == (0, 90, 60)
     assert Path(shown.picture.path).is_file()
-    assert rest[:3] == ["", "", ""]
+    left, right, table, _, kept = rest
+    assert (left["label"], right["label"]) == ("Every visual token", "Kept by IWP")
+    assert (left["value"], right["value"], table, kept) == ("", "", "", None)
 
     states = follow(handlers)
-    token_map, baseline, pruned, timings, status = states[-1]
+    token_map, baseline, pruned, timings, status, kept = states[-1]
     n = token_map.n
     keep = int(n * 0.25 + 0.5)
     assert baseline.startswith(f"{n:,} tokens looked at: What colour?")
     assert pruned.startswith(f"{keep:,} tokens looked at")
     assert f"{keep:,} of {n:,}" in timings
     assert text.DONE in status
+    assert kept is None  # the map says it
     # the answers grow, and the baseline is there before the pruned one starts
     lengths = [len(state[1]) for state in states]
     assert lengths == sorted(lengths)
@@ -56,10 +59,10 @@ def test_compare_shows_the_picture_then_both_answers(handlers: Handlers, picture
 def test_a_release_answers_the_pruned_side_only(
     handlers: Handlers, engine: FakeEngine, picture: str
 ) -> None:
-    handlers.begin(picture, "What?", 0.25, TAB)
+    begin(handlers, picture, "What?", 0.25)
     before = follow(handlers)[-1]
     release(handlers, 0.5, seq=1)
-    baseline, pruned, timings, status = list(handlers.repruned(TAB))[-1]
+    baseline, pruned, timings, status, _ = list(handlers.repruned(TAB))[-1]
     assert baseline == before[1]
     assert pruned != before[2]
     assert "2.0" in timings
@@ -70,7 +73,7 @@ def test_a_release_answers_the_pruned_side_only(
 def test_only_the_newest_of_many_releases_is_answered(
     handlers: Handlers, engine: FakeEngine, picture: str
 ) -> None:
-    handlers.begin(picture, "What?", 0.25, TAB)
+    begin(handlers, picture, "What?", 0.25)
     follow(handlers)
     for seq, budget in ((1, 0.3), (3, 0.7), (2, 0.4)):  # the second arrives late
         release(handlers, budget, seq)
@@ -83,7 +86,7 @@ def test_a_newer_release_ends_the_running_answer(
     handlers: Handlers, engine: FakeEngine, picture: str
 ) -> None:
     engine.word_s = 0.02
-    handlers.begin(picture, "What?", 0.25, TAB)
+    begin(handlers, picture, "What?", 0.25)
     follow(handlers)
     release(handlers, 0.3, 1)
     running = handlers.repruned(TAB)
@@ -91,14 +94,14 @@ def test_a_newer_release_ends_the_running_answer(
     release(handlers, 0.6, 2)
     list(running)
     wait_for(lambda: engine.finished[-1] == "stopped")
-    assert "done" not in list(handlers.repruned(TAB))[-1]
+    assert text.DONE in list(handlers.repruned(TAB))[-1][3]
     assert engine.runs[-1] == ("repruned", 0.6)
 
 
 def test_a_release_before_the_answers_is_answered_after_them(
     handlers: Handlers, engine: FakeEngine, picture: str
 ) -> None:
-    handlers.begin(picture, "What?", 0.25, TAB)
+    begin(handlers, picture, "What?", 0.25)
     list(handlers.rank(TAB))
     release(handlers, 0.5, 1)
     assert list(handlers.repruned(TAB)) == []  # the comparison is going on
@@ -109,36 +112,36 @@ def test_a_release_before_the_answers_is_answered_after_them(
 
 def test_a_new_question_starts_clean(handlers: Handlers, engine: FakeEngine, picture: str) -> None:
     engine.words = 500
-    handlers.begin(picture, "First?", 0.25, TAB)
+    begin(handlers, picture, "First?", 0.25)
     list(handlers.rank(TAB))
     first = handlers.answer(TAB)
     next(first)
     engine.words = 6
-    handlers.begin(picture, "Second?", 0.5, TAB)
+    begin(handlers, picture, "Second?", 0.5)
     list(first)
     states = follow(handlers)
-    assert not any("First?" in field for state in states for field in state[1:])
+    assert not any("First?" in field for state in states for field in state[1:5])
     assert engine.runs == [("compare", 0.25), ("compare", 0.5)]
 
 
 def test_a_release_of_a_forgotten_comparison_says_what_to_do(
     handlers: Handlers, engine: FakeEngine, picture: str
 ) -> None:
-    handlers.begin(picture, "What?", 0.25, TAB)
+    begin(handlers, picture, "What?", 0.25)
     follow(handlers)
     handlers._visitors.get("tab").clear()
     release(handlers, 0.3, 1)
     (last,) = handlers.repruned(TAB)
-    assert text.FORGOTTEN in last[-1]
+    assert text.FORGOTTEN in last[3]
     assert engine.runs == [("compare", 0.25)]
-    handlers.begin(picture, "What?", 0.3, TAB)
+    begin(handlers, picture, "What?", 0.3)
     assert list(handlers.repruned(TAB)) == []  # it waits for the comparison
-    assert text.DONE in follow(handlers)[-1][-1]
+    assert text.DONE in follow(handlers)[-1][4]
 
 
 def test_a_warning_reaches_the_page(handlers: Handlers, engine: FakeEngine, picture: str) -> None:
     engine.warning = "Keys lie <far> apart."
-    handlers.begin(picture, "What?", 0.25, TAB)
+    begin(handlers, picture, "What?", 0.25)
     assert "Keys lie &lt;far&gt; apart." in follow(handlers)[-1][3]
 
 
@@ -158,7 +161,7 @@ def test_bad_input_is_one_sentence(
     handlers: Handlers, picture: str, question: str, budget: Any, sentence: str
 ) -> None:
     def compare() -> None:
-        handlers.begin(picture, question, budget, TAB)
+        begin(handlers, picture, question, budget)
         follow(handlers)
 
     with pytest.raises(gr.Error, match=sentence) as caught:
@@ -168,21 +171,21 @@ def test_bad_input_is_one_sentence(
 
 def test_no_picture(handlers: Handlers) -> None:
     with pytest.raises(gr.Error, match="Add a picture"):
-        handlers.begin(None, "What?", 0.5, TAB)
+        begin(handlers, None, "What?", 0.5)
 
 
 def test_a_file_that_is_no_picture(handlers: Handlers, tmp_path: Path) -> None:
     broken = tmp_path / "broken.png"
     broken.write_text("no picture")
     with pytest.raises(gr.Error, match="not a JPEG") as caught:
-        handlers.begin(str(broken), "What?", 0.5, TAB)
+        begin(handlers, str(broken), "What?", 0.5)
     assert str(tmp_path) not in str(caught.value)
 
 
 def test_bad_input_leaves_the_earlier_answer(handlers: Handlers, picture: str) -> None:
-    handlers.begin(picture, "What?", 0.25, TAB)
+    begin(handlers, picture, "What?", 0.25)
     follow(handlers)
     with pytest.raises(gr.Error):
-        handlers.begin(picture, "", 0.25, TAB)
+        begin(handlers, picture, "", 0.25)
     release(handlers, 0.5, 1)
     assert list(handlers.repruned(TAB))

@@ -17,7 +17,7 @@ from iwp.settings import Settings
 from iwp.ui import text
 from iwp.ui.handlers import Handlers
 from tests.browser.fake import FakeEngine
-from tests.ui_events import TAB, follow, release, wait_for
+from tests.ui_events import TAB, begin, follow, release, wait_for
 
 
 @pytest.fixture
@@ -41,7 +41,7 @@ def test_stop_ends_the_run_and_keeps_what_is_there(
     handlers: Handlers, engine: FakeEngine, picture: str
 ) -> None:
     engine.word_s, engine.words = 0.02, 500
-    handlers.begin(picture, "What?", 0.25, TAB)
+    begin(handlers, picture, "What?", 0.25)
     list(handlers.rank(TAB))
     states = handlers.answer(TAB)
     for state in states:
@@ -59,17 +59,17 @@ def test_an_old_event_leaves_the_next_comparison_alone(
     handlers: Handlers, engine: FakeEngine, picture: str
 ) -> None:
     engine.words = 500
-    handlers.begin(picture, "First?", 0.25, TAB)
+    begin(handlers, picture, "First?", 0.25)
     list(handlers.rank(TAB))
     old = handlers.answer(TAB)
     next(old)
     engine.words = 6
-    handlers.begin(picture, "Second?", 0.5, TAB)
+    begin(handlers, picture, "Second?", 0.5)
     list(handlers.rank(TAB))  # while the event of the first question has not ended yet
     old.close()
     assert handlers._visitors.get("tab").run is not None
     *_, last = handlers.answer(TAB)
-    assert text.DONE in last[-1]
+    assert text.DONE in last[3]
     assert "Second?" in last[1]
 
 
@@ -77,10 +77,10 @@ def test_a_budget_can_be_answered_after_a_stop_whose_event_still_waited(
     handlers: Handlers, engine: FakeEngine, picture: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("iwp.ui.handlers._HALT_PATIENCE_S", 0.01)
-    handlers.begin(picture, "What?", 0.25, TAB)
+    begin(handlers, picture, "What?", 0.25)
     list(handlers.rank(TAB))
     handlers.halt(TAB)  # `answer` is cancelled while it waits in the queue: it never runs
-    assert text.STOPPED in handlers.last(TAB)[-1]
+    assert text.STOPPED in handlers.last(TAB)[3]
     release(handlers, 0.25, 1)
     assert list(handlers.repruned(TAB))
     assert engine.runs[-1] == ("repruned", 0.25)
@@ -89,7 +89,7 @@ def test_a_budget_can_be_answered_after_a_stop_whose_event_still_waited(
 def test_the_budget_before_is_answered_again_after_a_stop(
     handlers: Handlers, engine: FakeEngine, picture: str
 ) -> None:
-    handlers.begin(picture, "What?", 0.25, TAB)
+    begin(handlers, picture, "What?", 0.25)
     follow(handlers)
     engine.words = 500
     release(handlers, 0.5, 1)
@@ -100,7 +100,7 @@ def test_the_budget_before_is_answered_again_after_a_stop(
     engine.words = 6
     release(handlers, 0.25, 2)  # its answer is on the page no more
     *_, last = handlers.repruned(TAB)
-    assert text.DONE in last[-1]
+    assert text.DONE in last[3]
     release(handlers, 0.25, 3)
     assert list(handlers.repruned(TAB)) == []  # now it is
     assert engine.runs[1:] == [("repruned", 0.5), ("repruned", 0.25)]
@@ -109,9 +109,9 @@ def test_the_budget_before_is_answered_again_after_a_stop(
 def test_stop_before_the_turn_comes_runs_nothing(
     handlers: Handlers, engine: FakeEngine, picture: str
 ) -> None:
-    handlers.begin(picture, "What?", 0.25, TAB)
+    begin(handlers, picture, "What?", 0.25)
     handlers.halt(TAB)
-    assert text.STOPPED in handlers.last(TAB)[-1]
+    assert text.STOPPED in handlers.last(TAB)[3]
     states = follow(handlers)
     assert text.STOPPED in states[-1][4]
     assert engine.runs == []
@@ -122,7 +122,7 @@ def test_a_closed_tab_stops_its_run(
     handlers: Handlers, engine: FakeEngine, picture: str, event: str
 ) -> None:
     engine.words = 500
-    handlers.begin(picture, "What?", 0.25, TAB)
+    begin(handlers, picture, "What?", 0.25)
     if event == "answer":
         list(handlers.rank(TAB))
     states = getattr(handlers, event)(TAB)
@@ -135,7 +135,7 @@ def test_a_forgotten_visitor_stops_too(
     handlers: Handlers, engine: FakeEngine, picture: str
 ) -> None:
     engine.words = 500
-    handlers.begin(picture, "What?", 0.25, TAB)
+    begin(handlers, picture, "What?", 0.25)
     list(handlers.rank(TAB))  # the run goes on between the two events
     assert engine.busy
     handlers.forget(TAB)
@@ -167,9 +167,9 @@ def test_after_an_error_nothing_moves_and_the_same_budget_can_be_answered(
         return whole(brake, name, *given)
 
     monkeypatch.setattr(engine, "_side", broken)
-    handlers.begin(picture, "What?", 0.25, TAB)
+    begin(handlers, picture, "What?", 0.25)
     list(handlers.rank(TAB))
-    assert text.STOPPED in before_the_error(handlers.answer(TAB))[-1]
+    assert text.STOPPED in before_the_error(handlers.answer(TAB))[3]
     assert not handlers._visitors.get("tab").waiting
     monkeypatch.setattr(engine, "_side", whole)
     release(handlers, 0.25, 1)
@@ -186,6 +186,6 @@ def test_an_error_before_the_ranking_leaves_nothing_moving(
         raise IWPError("Out of memory.")
 
     monkeypatch.setattr(engine, "_compare", broken)
-    handlers.begin(picture, "What?", 0.25, TAB)
-    assert text.STOPPED in before_the_error(handlers.rank(TAB))[-1]
+    begin(handlers, picture, "What?", 0.25)
+    assert text.STOPPED in before_the_error(handlers.rank(TAB))[4]
     assert not handlers._visitors.get("tab").waiting

@@ -7,6 +7,7 @@ from dataclasses import replace
 from iwp.results import Fidelity
 from iwp.types import Answer, Timing
 from iwp.ui import timings
+from iwp.ui.timings import Column
 
 BASELINE = Answer(
     answer="7Q",
@@ -25,8 +26,21 @@ PRUNED = replace(
 )
 
 
+N = 1000
+
+
+def render(
+    left: Answer | None,
+    right: Answer | None,
+    fidelity: Fidelity | None = None,
+    warning: str | None = None,
+) -> str:
+    columns = Column("Every visual token", left), Column("Kept by IWP", right)
+    return timings.render(*columns, N, fidelity, warning)
+
+
 def test_every_measurement_and_its_ratio() -> None:
-    html = timings.render(BASELINE, PRUNED)
+    html = render(BASELINE, PRUNED)
     assert "1,000 of 1,000" in html
     assert "222 of 1,000" in html
     prefill = html.split("Prefill")[1].split("</tr>")[0]
@@ -39,62 +53,75 @@ def test_every_measurement_and_its_ratio() -> None:
 
 
 def test_fidelity_stands_above_the_table_once_it_is_known() -> None:
-    assert "fidelity" not in timings.render(BASELINE, PRUNED)
-    html = timings.render(BASELINE, PRUNED, Fidelity(0.038, None, 0.0031, True))
+    assert "fidelity" not in render(BASELINE, PRUNED)
+    html = render(BASELINE, PRUNED, Fidelity(0.038, None, 0.0031, True))
     assert html.index("Dual weight kept") < html.index("<table>")
     assert "96.2 %" in html
     assert "Attention output" not in html
 
 
 def test_encoding_is_shared_and_gets_no_ratio() -> None:
-    row = timings.render(BASELINE, PRUNED).split("Image encoding")[1].split("</tr>")[0]
+    row = render(BASELINE, PRUNED).split("Image encoding")[1].split("</tr>")[0]
     assert row.count("200.0 ms") == 2
     assert "×" not in row  # noqa: RUF001
 
 
 def test_device_memory_only_where_it_was_measured() -> None:
-    assert "Peak device memory" not in timings.render(BASELINE, PRUNED)
-    measured = timings.render(replace(BASELINE, peak_bytes=10**9), PRUNED)
+    assert "Peak device memory" not in render(BASELINE, PRUNED)
+    measured = render(replace(BASELINE, peak_bytes=10**9), PRUNED)
     assert "1,000 MB" in measured
 
 
 def test_one_side_alone_leaves_dashes() -> None:
-    html = timings.render(BASELINE, None)
+    html = render(BASELINE, None)
     assert "1,000 of 1,000" in html
     assert "–" in html  # noqa: RUF001
-    assert timings.render(None, None) == ""
+    assert render(None, None) == ""
 
 
 def test_an_answer_cut_short_says_why() -> None:
-    assert "finish" not in timings.render(BASELINE, PRUNED)
-    html = timings.render(replace(BASELINE, finish="deadline"), replace(PRUNED, finish="stopped"))
+    assert "finish" not in render(BASELINE, PRUNED)
+    html = render(replace(BASELINE, finish="deadline"), replace(PRUNED, finish="stopped"))
     assert "Every visual token: stopped at the time limit, press Compare" in html
-    assert "Only the kept tokens: stopped by you." in html
+    assert "Kept by IWP: stopped by you." in html
 
 
 def test_an_answer_cut_short_has_no_ratio_of_totals() -> None:
     def total(baseline: Answer) -> str:
-        return timings.render(baseline, PRUNED).split("Total")[1].split("</tr>")[0]
+        return render(baseline, PRUNED).split("Total")[1].split("</tr>")[0]
 
     assert "2.0×" in total(BASELINE)  # noqa: RUF001
     cut = replace(BASELINE, finish="deadline")
     assert "×" not in total(cut)  # noqa: RUF001
-    assert "press Compare" in timings.render(cut, PRUNED)
+    assert "press Compare" in render(cut, PRUNED)
 
 
 def test_a_warning_stands_above_everything() -> None:
-    assert "note" not in timings.render(BASELINE, PRUNED)
-    html = timings.render(BASELINE, PRUNED, Fidelity(0.1, None, None, True), "Wide <keys>.")
+    assert "note" not in render(BASELINE, PRUNED)
+    html = render(BASELINE, PRUNED, Fidelity(0.1, None, None, True), "Wide <keys>.")
     assert '<p class="note">Wide &lt;keys&gt;.</p>' in html
     assert html.index("Wide") < html.index("fidelity") < html.index("<table>")
 
 
 def test_nothing_measured_is_not_zero() -> None:
     none = replace(PRUNED, timing=replace(PRUNED.timing, per_token_s=0.0))
-    row = timings.render(BASELINE, none).split("Per further token")[1].split("</tr>")[0]
+    row = render(BASELINE, none).split("Per further token")[1].split("</tr>")[0]
     assert "0.0 ms" not in row.replace("20.0 ms", "")
 
 
 def test_status_is_escaped() -> None:
     assert "<b>" not in timings.status("<b>x</b>", busy=True)
     assert timings.status("") == ""
+
+
+def test_both_ways_of_telling_a_budget_stand_in_the_table() -> None:
+    assert "Kept at the cut" not in render(BASELINE, PRUNED)
+    fast, iwp = Column("Kept by FastV", PRUNED, 0.222, 0.481), Column("Kept by IWP", PRUNED)
+    html = timings.render(fast, iwp, N)
+    row = html.split("Layer average")[1].split("</tr>")[0]
+    assert "48.1 %" in row
+    assert row.count("–") == 2  # noqa: RUF001 - not known yet, and no ratio
+    html = timings.render(fast, Column("Kept by IWP", PRUNED, 0.111, 0.37), N)
+    row = html.split("Kept at the cut")[1].split("</tr>")[0]
+    assert ("22.2 %" in row, "11.1 %" in row, "2.0×" in row) == (True, True, True)  # noqa: RUF001
+    assert html.index("Kept by FastV") < html.index("Kept by IWP")

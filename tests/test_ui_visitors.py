@@ -10,8 +10,10 @@ import pytest
 from PIL import Image
 
 from iwp.events import Stage
+from iwp.pruners import IWP
 from iwp.run import Brake, Run
 from iwp.types import Media
+from iwp.ui.sides import Sides
 from iwp.ui.visitors import Asked, Visitor, Visitors
 
 
@@ -61,7 +63,8 @@ def test_a_new_question_ends_the_run_at_once(runs: list[Run]) -> None:
 
 
 def asked(side: int = 10) -> Asked:
-    return Asked("1", Media((Image.new("RGB", (side, side)),)), "What?", 0.5, "picture.png")
+    media = Media((Image.new("RGB", (side, side)),))
+    return Asked("1", media, "What?", 0.5, "picture.png", Sides(None, IWP()))
 
 
 def compared(visitors: Visitors, tab: str, nbytes: int) -> Visitor:

@@ -14,6 +14,19 @@ from iwp.ui.handlers import Handlers
 TAB: Any = SimpleNamespace(session_hash="tab")
 
 
+def begin(
+    handlers: Handlers,
+    picture: str | None,
+    question: str,
+    budget: Any,
+    left: str = "every",
+    right: str = "iwp",
+    convention: str = "cut",
+) -> tuple[Any, ...]:
+    """Press Compare."""
+    return handlers.begin(picture, question, budget, left, right, convention, TAB)
+
+
 def follow(handlers: Handlers) -> list[tuple[Any, ...]]:
     """What the page gets from the two events after `begin`: the map from the first only."""
     ranked = list(handlers.rank(TAB))

@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING, Protocol
 if TYPE_CHECKING:
     from iwp.adapters.base import VLM
     from iwp.events import Event
-    from iwp.session import Session
+    from iwp.pruners.base import Pruner
     from iwp.results import RunResult
-    from iwp.types import Media
+    from iwp.session import Session
+    from iwp.types import Convention, Media
 
 
 class PageRun(Protocol):
@@ -35,8 +36,17 @@ class Backend(Protocol):
     def device_name(self) -> str:
         """Where the model runs, for people."""
 
-    def compare(self, media: Media, question: str, budget: float) -> PageRun:
+    def compare(
+        self,
+        media: Media,
+        question: str,
+        budget: float,
+        *,
+        method: Pruner | None = None,
+        against: Pruner | None = None,
+        convention: Convention = "cut",
+    ) -> PageRun:
         """Start a comparison."""
 
     def repruned(self, session: Session, budget: float) -> PageRun:
-        """Start the pruned side again at another budget."""
+        """Start every side that has a method again at another budget."""

@@ -13,12 +13,13 @@ from typing import TYPE_CHECKING, Any
 
 from iwp.errors import IWPError
 from iwp.events import Event
-from iwp.run import result_of
 from iwp.results import RunResult
-from iwp.types import Media
+from iwp.run import result_of
+from iwp.types import Convention, Media
 
 if TYPE_CHECKING:
     from iwp.engine import Engine
+    from iwp.pruners.base import Pruner
     from iwp.run import Run
     from iwp.session import Session
 
@@ -78,8 +79,11 @@ class ForkedEngine:
             except IWPError as error:
                 yield Refused(str(error))
 
-        def compare(*given: Any) -> Generator[Event | Refused, None, None]:
-            yield from events(lambda: engine.compare(*given))
+        def compare(
+            media: Media, question: str, budget: float, *sides: Any
+        ) -> Generator[Event | Refused, None, None]:
+            options = dict(zip(("method", "against", "convention"), sides, strict=True))
+            yield from events(lambda: engine.compare(media, question, budget, **options))
 
         def repruned(*given: Any) -> Generator[Event | Refused, None, None]:
             yield from events(lambda: engine.repruned(*given))
@@ -87,9 +91,18 @@ class ForkedEngine:
         self._compare = lend(compare)
         self._repruned = lend(repruned)
 
-    def compare(self, media: Media, question: str, budget: float) -> ForkedRun:
+    def compare(
+        self,
+        media: Media,
+        question: str,
+        budget: float,
+        *,
+        method: Pruner | None = None,
+        against: Pruner | None = None,
+        convention: Convention = "cut",
+    ) -> ForkedRun:
         """As `Engine.compare`; refusals come with the first event."""
-        return ForkedRun(self._compare(media, question, budget))
+        return ForkedRun(self._compare(media, question, budget, method, against, convention))
 
     def repruned(self, session: Session, budget: float) -> ForkedRun:
         """As `Engine.repruned`; refusals come with the first event."""

@@ -4,22 +4,19 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import replace
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import gradio as gr
-from gradio.data_classes import FileDataDict
 
-from iwp import media, report
+from iwp import media
 from iwp.budget import check_budget
 from iwp.errors import IWPError
 from iwp.events import Event, Ranked
-from iwp.types import Media
-from iwp.ui import text, timings, token_map, upload
+from iwp.ui import sides, text, timings, token_map, upload
+from iwp.ui.api import sentences
 from iwp.ui.page import Page
-from iwp.ui.progress import after
+from iwp.ui.progress import after, table
 from iwp.ui.visitors import Asked, Visitor, Visitors
 
 if TYPE_CHECKING:
@@ -39,30 +36,40 @@ class Handlers:
         self._cache = cache
         self._visitors = Visitors()
         self._numbers = itertools.count(1)
+        self._layers = len(engine.vlm.adapter.decoder_layers)
 
     # --- Compare -------------------------------------------------------------------------
 
     def begin(
-        self, picture: str | None, question: str, budget: float, request: gr.Request
+        self,
+        picture: str | None,
+        question: str,
+        budget: float,
+        left: str,
+        right: str,
+        convention: str,
+        request: gr.Request,
     ) -> tuple[Any, ...]:
         """Check and decode what was given, and show the picture. Waits for nobody."""
-        with _sentences():
+        with sentences():
             if not picture:
                 raise IWPError(text.NO_PICTURE)
             if not (question or "").strip():
                 raise IWPError(text.NO_QUESTION)
             budget = check_budget(budget)
-            opened = self._open(picture)
+            chosen = sides.choose(self._engine.vlm, budget, left, right, convention)
+            opened = media.open_picture(picture, max_pixels=self._settings.max_pixels)
         asked = Asked(
             run_id=str(next(self._numbers)),
             media=opened,
             question=question,
             budget=budget,
             picture=upload.served_copy(opened.frames[0], self._cache),
+            sides=chosen,
         )
         visitor = self._visitors.get(request.session_hash)
         visitor.ask(asked)
-        return visitor.show(self._unranked(asked)).values()
+        return visitor.show(self._unranked(asked)).titled(*chosen.titles)
 
     def rank(self, request: gr.Request) -> Iterator[tuple[Any, ...]]:
         """Start the comparison that `begin` noted and show the ranked tokens.
@@ -82,15 +89,14 @@ class Handlers:
             yield visitor.show(visitor.page.ended()).values()
             return
         try:
-            with _sentences():
-                visitor.start(self._engine.compare(asked.media, asked.question, asked.budget))
+            with sentences():
+                visitor.start(
+                    asked.sides.start(self._engine, asked.media, asked.question, asked.budget)
+                )
                 for event in _until_ranked(visitor):
-                    page = after(event, visitor, asked.budget)
+                    page = after(event, visitor, asked, asked.budget)
                     if isinstance(event, Ranked):
-                        ranked = token_map.ranked(
-                            asked.run_id, asked.picture, event.layout, event.ranking, asked.budget
-                        )
-                        page = replace(page, token_map=ranked)
+                        page = replace(page, token_map=token_map.ranked(asked, event, self._layers))
                     yield visitor.show(page).values()
         except gr.Error:
             yield visitor.show(visitor.page.ended()).values()
@@ -103,7 +109,7 @@ class Handlers:
         visitor = self._visitors.get(request.session_hash)
         if visitor.asked is None:
             return
-        yield from self._follow(visitor, visitor.asked.budget)
+        yield from self._follow(visitor, visitor.asked, visitor.asked.budget)
         if visitor.answered is not None:
             yield from self.repruned(request)
 
@@ -117,26 +123,29 @@ class Handlers:
         self._visitors.get(request.session_hash).want(float(event.budget), int(event.seq))
 
     def repruned(self, request: gr.Request) -> Iterator[tuple[Any, ...]]:
-        """Answer the pruned side again at the newest budget.
+        """Answer every side that has a method again at the newest budget.
 
         A row of releases makes a row of these events: the newest budget is answered by whichever
         comes first, and the others find it answered.
         """
         visitor = self._visitors.get(request.session_hash)
-        budget, session = visitor.wanted, visitor.session
-        if session is None:
+        budget, session, asked = visitor.wanted, visitor.session, visitor.asked
+        if session is None or asked is None:
             if not visitor.waiting:  # forgotten: only a page with ranked tokens releases a budget
-                yield (gr.skip(), gr.skip(), gr.skip(), timings.status(text.FORGOTTEN))
+                status = timings.status(text.FORGOTTEN)
+                yield (gr.skip(), gr.skip(), gr.skip(), status, gr.skip())
             return
         if visitor.run is not None:
             return  # a comparison that is going on looks here at its end
         if visitor.stopped or visitor.answered == budget:
             return
-        known, visitor.answered = visitor.baseline, None
-        visitor.show(replace(visitor.page, pruned="", timings=timings.render(known, None)))
-        with _sentences():
+        visitor.answered, page = None, replace(visitor.page, pruned="")
+        if asked.sides.left is not None:
+            visitor.baseline, page = None, replace(page, baseline="")
+        visitor.show(replace(page, timings=table(visitor, asked.sides, None)))
+        with sentences():
             visitor.start(self._engine.repruned(session, budget))
-        yield from self._follow(visitor, budget, again=True)
+        yield from self._follow(visitor, asked, budget, again=True)
 
     # --- Stop and leaving ----------------------------------------------------------------
 
@@ -149,7 +158,7 @@ class Handlers:
             visitor.idle.wait(_HALT_PATIENCE_S)
             visitor.finish(run)  # its event may be cancelled while it waits in the queue
 
-    def last(self, request: gr.Request) -> tuple[str, ...]:
+    def last(self, request: gr.Request) -> tuple[Any, ...]:
         """What a stopped run left, for the page whose event was cancelled."""
         visitor = self._visitors.get(request.session_hash)
         if visitor.run is not None:  # the next one has started
@@ -160,42 +169,16 @@ class Handlers:
         """The tab was closed."""
         self._visitors.forget(request.session_hash)
 
-    # --- API -----------------------------------------------------------------------------
-
-    def compare(self, image: FileDataDict, question: str, budget: float = 0.222) -> dict[str, Any]:
-        """Answer a question about a picture with every visual token and with the kept ones.
-
-        Args:
-            image: the picture, an uploaded file (`gradio_client.handle_file`).
-            question: what to ask.
-            budget: fraction of the visual tokens to keep, above 0 and at most 1.
-
-        Returns:
-            Both answers with their timings, the numbers of the kept visual tokens and the rank of
-            every one; the object that `python -m iwp run --json` prints.
-        """
-        with _sentences():
-            picture = self._open(upload.uploaded_path(image))
-            run = self._engine.compare(picture, question, budget)
-            try:
-                return report.to_json(run.result())
-            finally:
-                run.stop()
-
     # --- parts ---------------------------------------------------------------------------
-
-    def _open(self, picture: str | Path) -> Media:
-        return media.open_picture(picture, max_pixels=self._settings.max_pixels)
 
     @staticmethod
     def _unranked(asked: Asked) -> Page:
-        picture = token_map.unranked(asked.run_id, asked.picture, asked.media.size, asked.budget)
-        return Page(token_map=picture, status=text.STARTING, busy=True)
+        return Page(token_map=token_map.unranked(asked), status=text.STARTING, busy=True)
 
     @staticmethod
     def _follow(
-        visitor: Visitor, budget: float, *, again: bool = False
-    ) -> Iterator[tuple[str, ...]]:
+        visitor: Visitor, asked: Asked, budget: float, *, again: bool = False
+    ) -> Iterator[tuple[Any, ...]]:
         """The answers as the run fills them in. The run ends when this generator is closed.
 
         An answer given `again` also ends when a newer budget is wanted: the next event has it.
@@ -204,11 +187,11 @@ class Handlers:
         if events is None:
             return
         try:
-            with _sentences():
+            with sentences():
                 for event in events:
                     if visitor.run is not run or (again and visitor.wanted != budget):
                         return
-                    yield visitor.show(after(event, visitor, budget)).answers()
+                    yield visitor.show(after(event, visitor, asked, budget)).answers()
         except gr.Error:
             yield visitor.show(visitor.page.ended()).answers()
             raise
@@ -232,12 +215,3 @@ def _until_ranked(visitor: Visitor) -> Iterator[Event]:
         visitor.finish(run)
         raise
     visitor.finish(run)
-
-
-@contextmanager
-def _sentences() -> Iterator[None]:
-    """Turn IWP's own errors into the one sentence that page and API show."""
-    try:
-        yield
-    except IWPError as error:
-        raise gr.Error(str(error), title=text.ERROR_TITLE, print_exception=False) from error

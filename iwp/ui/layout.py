@@ -10,9 +10,12 @@ from typing import TYPE_CHECKING, Any, Final
 
 import gradio as gr
 
-from iwp.ui import text
+from iwp.pruners import PRUNERS
+from iwp.ui import api, sides, text
 from iwp.ui.handlers import Handlers
+from iwp.ui.menus import Menu, Switch
 from iwp.ui.token_map import TokenMap
+from iwp.ui.token_sides import KeptTokens
 from iwp.ui.upload import PictureUpload
 
 if TYPE_CHECKING:
@@ -24,8 +27,8 @@ MAX_WAITING: Final = 32
 _CACHE_SECONDS: Final = (600, 3600)  # look every 10 minutes, drop pictures after an hour
 
 # The budget stands in the widget; Compare reads it there.
-_WITH_BUDGET: Final = """(picture, question) => [
-    picture, question, document.querySelector("#token-map .token-map").tokenMap.budget(),
+_WITH_BUDGET: Final = """(picture, question, _, ...sides) => [
+    picture, question, document.querySelector("#token-map .token-map").tokenMap.budget(), ...sides,
 ]"""
 
 
@@ -35,6 +38,9 @@ class _Asking:
 
     picture: gr.Image
     question: gr.Textbox
+    left: Menu
+    right: Menu
+    convention: Switch
     compare: gr.Button
     stop: gr.Button
     status: gr.HTML
@@ -48,6 +54,7 @@ class _Showing:
     baseline: gr.Textbox
     pruned: gr.Textbox
     timings: gr.HTML
+    kept: KeptTokens
 
 
 def build_demo(engine: Backend, settings: Settings, examples: Path = EXAMPLES) -> gr.Blocks:
@@ -83,6 +90,7 @@ def _asking(examples: Path, about: str) -> _Asking:
     question = gr.Textbox(
         label=text.QUESTION, placeholder=text.QUESTION_HINT, max_lines=4, elem_id="question"
     )
+    left, right, convention = _sides()
     with gr.Row(elem_id="buttons"):
         compare = gr.Button(text.COMPARE, variant="primary", elem_id="compare")
         stop = gr.Button(text.STOP, elem_id="stop", min_width=96, scale=0)
@@ -90,15 +98,45 @@ def _asking(examples: Path, about: str) -> _Asking:
     _html("about", f"<p>{escape(about)}</p>")
     if rows := _examples(examples):
         gr.Examples(rows, [picture, question], label=text.EXAMPLES, elem_id="examples")
-    return _Asking(picture, question, compare, stop, status)
+    return _Asking(picture, question, left, right, convention, compare, stop, status)
+
+
+def _sides() -> tuple[Menu, Menu, Switch]:
+    """What is compared. Folded away: who comes for the first time needs none of it."""
+    with gr.Accordion(text.SIDES, open=False, elem_id="sides"):
+        with gr.Row(elem_id="menus"):
+            left = Menu(
+                [(text.BASELINE, sides.EVERY), *sides.methods()],
+                value=sides.EVERY,
+                label=text.LEFT,
+                filterable=False,
+                min_width=140,
+                elem_id="left",
+            )
+            right = Menu(
+                sides.methods(),
+                value=sides.FIRST,
+                label=text.RIGHT,
+                filterable=False,
+                min_width=140,
+                elem_id="right",
+            )
+        convention = Switch(
+            list(sides.CONVENTIONS.items()),
+            value="cut",
+            label=text.CONVENTION,
+            elem_id="convention",
+        )
+        _html("sides-note", f"<p>{escape(text.SIDES_NOTE)}</p>")
+    return left, right, convention
 
 
 def _showing() -> _Showing:
     token_map = TokenMap(elem_id="token-map")
     with gr.Row(elem_id="answers"):
         baseline = _answer_box(text.BASELINE, "baseline")
-        pruned = _answer_box(text.PRUNED, "pruned")
-    return _Showing(token_map, baseline, pruned, _html("timings"))
+        pruned = _answer_box(text.KEPT_BY.format(sides.called(PRUNERS[sides.FIRST])), "pruned")
+    return _Showing(token_map, baseline, pruned, _html("timings"), KeptTokens(elem_id="kept"))
 
 
 def _html(elem_id: str, value: str = "") -> gr.HTML:
@@ -125,7 +163,10 @@ def _wire(
     """Connect events and handlers. Only `/compare` is public."""
     handlers = Handlers(engine, settings, showing.token_map.GRADIO_CACHE)
     budget = gr.Number(visible=False)
-    answers: list[Any] = [showing.baseline, showing.pruned, showing.timings, asking.status]
+    answers: list[Any] = [
+        *(showing.baseline, showing.pruned, showing.timings),
+        *(asking.status, showing.kept),
+    ]
     page = [showing.token_map, *answers]
     private: dict[str, Any] = {"api_visibility": "private", "show_progress": "hidden"}
     # The engine's own lock guards the device; this limit only keeps the queue in order.
@@ -134,7 +175,7 @@ def _wire(
     begun = gr.on(
         [asking.compare.click, asking.question.submit],
         handlers.begin,
-        [asking.picture, asking.question, budget],
+        [asking.picture, asking.question, budget, asking.left, asking.right, asking.convention],
         page,
         js=_WITH_BUDGET,
         concurrency_limit=None,  # in the queue only because its errors show there
@@ -156,7 +197,7 @@ def _wire(
     halted.then(None, None, None, cancels=[ranked, answered, repruned])
     halted.then(handlers.last, None, answers, queue=False, **private)
     demo.unload(handlers.forget)
-    gr.api(handlers.compare, api_name="compare", **device)
+    gr.api(api.endpoint(engine, settings), api_name="compare", **device)
 
 
 def _header(engine: Backend) -> str:

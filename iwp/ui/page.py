@@ -5,10 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
+import gradio as gr
+
 from iwp.ui import text, timings
 
 if TYPE_CHECKING:
     from iwp.ui.token_map import TokenMapData
+    from iwp.ui.token_sides import KeptData
 
 
 @dataclass(frozen=True)
@@ -20,16 +23,23 @@ class Page:
     pruned: str = ""
     timings: str = ""
     status: str = ""
+    kept: KeptData | None = None
     busy: bool = False
 
     def values(self) -> tuple[Any, ...]:
         """One plain value for every output: for updates gradio would rebuild the components."""
         return (self.token_map, *self.answers())
 
-    def answers(self) -> tuple[str, ...]:
+    def titled(self, left: str, right: str) -> tuple[Any, ...]:
+        """The values, with new titles over the answers."""
+        token_map, *_, timings_, status, kept = self.values()
+        answers = (gr.update(label=left, value=""), gr.update(label=right, value=""))
+        return (token_map, *answers, timings_, status, kept)
+
+    def answers(self) -> tuple[Any, ...]:
         """The same without the token map."""
         status = timings.status(self.status, busy=self.busy)
-        return (self.baseline, self.pruned, self.timings, status)
+        return (self.baseline, self.pruned, self.timings, status, self.kept)
 
     def ended(self) -> Page:
         """The last state: nothing moves any more. What is busy to the end was stopped."""

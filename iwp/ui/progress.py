@@ -7,25 +7,34 @@ from typing import TYPE_CHECKING
 
 from iwp.events import Done, Event, Ranked, SideDone, Stage, Text
 from iwp.ui import text, timings
+from iwp.ui.kept_at import redraws
+from iwp.ui.sides import called
+from iwp.ui.timings import Column
+from iwp.ui.token_map import ranked_id
+from iwp.ui.token_sides import KeptData, kept_bits
 
 if TYPE_CHECKING:
+    from iwp.results import RunResult
+    from iwp.types import Answer
     from iwp.ui.page import Page
-    from iwp.ui.visitors import Visitor
+    from iwp.ui.sides import Sides
+    from iwp.ui.visitors import Asked, Visitor
 
 
-def after(event: Event, visitor: Visitor, budget: float) -> Page:
+def after(event: Event, visitor: Visitor, asked: Asked, budget: float) -> Page:
     """The visitor's page after `event`, the token map apart.
 
-    What later events need is noted in `visitor`: the session, the baseline, the answered budget.
+    What later events need is noted in `visitor`: the session, the left answer, the answered budget.
 
     Args:
         event: the newest event of the visitor's run.
         visitor: the tab; `visitor.page` is the state before.
-        budget: the fraction that the run answers with.
+        asked: what the run answers.
+        budget: the fraction that it answers with.
     """
     page = visitor.page
     if isinstance(event, Stage):
-        return replace(page, status=text.STAGES[event.name], busy=True)
+        return replace(page, status=stage(event, asked.sides), busy=True)
     if isinstance(event, Text):
         if event.side == "baseline":
             return replace(page, baseline=event.text)
@@ -34,29 +43,70 @@ def after(event: Event, visitor: Visitor, budget: float) -> Page:
     if isinstance(event, Ranked):
         return page
     if isinstance(event, SideDone):
-        return _side_done(event, visitor, budget)
-    return _done(event, visitor)
+        return _side_done(event, visitor, asked, budget)
+    return _done(event, visitor, asked)
 
 
-def _side_done(event: SideDone, visitor: Visitor, budget: float) -> Page:
-    answer = event.answer
+def table(visitor: Visitor, sides: Sides, right: Answer | None, of: RunResult | None = None) -> str:
+    """The measurements as HTML: of the left answer, of the `right` one and of a whole result."""
+    n = visitor.page.token_map.n if visitor.page.token_map else 0
+    titles = sides.titles
+    if of is None:
+        whole = 1.0 if sides.left is None else None
+        return timings.render(
+            Column(titles[0], visitor.baseline, whole, whole), Column(titles[1], right), n
+        )
+    rival = of.rival
+    return timings.render(
+        Column(titles[0], visitor.baseline, rival.kept_share, rival.layer_average)
+        if rival
+        else Column(titles[0], visitor.baseline, 1.0, 1.0),
+        Column(titles[1], right, of.kept_share, of.layer_average),
+        n,
+        of.fidelity,
+        of.warning,
+    )
+
+
+def stage(event: Stage, sides: Sides) -> str:
+    """What the run is doing, for people."""
+    if event.name in text.STAGES:
+        return text.STAGES[event.name]
+    method = sides.left if event.name == "baseline" else sides.right
+    return text.EVERY_TOKEN if method is None else text.KEPT_TOKENS.format(called(method))
+
+
+def _side_done(event: SideDone, visitor: Visitor, asked: Asked, budget: float) -> Page:
+    answer, sides = event.answer, asked.sides
+    page = replace(visitor.page, kept=_kept(event, visitor, asked, budget))
     if event.side == "baseline":
         visitor.baseline = answer
-        table = timings.render(answer, None)
-        return replace(visitor.page, baseline=answer.answer, timings=table)
+        return replace(page, baseline=answer.answer, timings=table(visitor, sides, None))
     if answer.finish not in ("stopped", "deadline"):
         visitor.answered = budget
-    table = timings.render(visitor.baseline, answer)
-    return replace(visitor.page, pruned=answer.answer, timings=table)
+    return replace(page, pruned=answer.answer, timings=table(visitor, sides, answer))
 
 
-def _done(event: Done, visitor: Visitor) -> Page:
+def _kept(event: SideDone, visitor: Visitor, asked: Asked, budget: float) -> KeptData | None:
+    """The newest selections of the methods that choose anew for every budget."""
+    before, sides = visitor.page.kept, asked.sides
+    method = sides.left if event.side == "baseline" else sides.right
+    known = event.answer.n_tokens or event.answer.finish in ("eos", "length")
+    if method is None or redraws(method) or not known or visitor.page.token_map is None:
+        return before
+    kept: list[str | None] = [None] * len(sides.pruners)
+    if before is not None and before.budget == budget:
+        kept = list(before.kept)
+    kept[0 if event.side == "baseline" else -1] = kept_bits(visitor.page.token_map.n, event.kept)
+    return KeptData(id=ranked_id(asked.run_id), budget=budget, kept=kept)
+
+
+def _done(event: Done, visitor: Visitor, asked: Asked) -> Page:
     result = event.result
     late = result.pruned.finish == "deadline"
-    table = timings.render(visitor.baseline, result.pruned, result.fidelity, result.warning)
     return replace(
         visitor.page,
-        timings=table,
+        timings=table(visitor, asked.sides, result.pruned, result),
         status=text.DEADLINE if late else text.DONE,
         busy=False,
     )

@@ -7,7 +7,8 @@ from typing import Final
 TITLE: Final = "IWP: one question, answered twice"
 LEAD: Final = (
     "The same vision-language model answers your question with every visual token, and again "
-    "with only the tokens that IWP keeps. Move the budget to see which patches stay."
+    "with only the tokens that IWP keeps. Move the budget to see which patches stay, or let two "
+    "methods meet."
 )
 
 DEMO_MODEL: Final = (
@@ -28,7 +29,19 @@ COMPARE: Final = "Compare"
 STOP: Final = "Stop"
 EXAMPLES: Final = "Try one of these"
 BASELINE: Final = "Every visual token"
-PRUNED: Final = "Only the kept tokens"
+KEPT_BY: Final = "Kept by {}"
+SIDES: Final = "Choose the two sides"
+LEFT: Final = "Left side"
+RIGHT: Final = "Right side"
+KEPT_SHARE: Final = "Kept at the cut"
+LAYER_AVERAGE: Final = "Layer average"
+CONVENTION: Final = "The budget is"
+AT_THE_CUT: Final = "kept at the cut"
+AVERAGE: Final = "layer average"
+SIDES_NOTE: Final = (
+    "Changes count from the next Compare. Layer average: what a layer reads on average, the layers "
+    "before the cut included, so that methods with cuts at different layers do equal work."
+)
 ANSWER_HINT: Final = "The answer appears here."
 
 STARTING: Final = "Starting"
@@ -36,9 +49,9 @@ STAGES: Final = {
     "waiting": "Waiting for another run to finish",
     "encoding": "Encoding the picture",
     "ranking": "Ranking the visual tokens",
-    "baseline": "Answering with every visual token",
-    "pruned": "Answering with only the kept tokens",
 }
+EVERY_TOKEN: Final = "Answering with every visual token"
+KEPT_TOKENS: Final = "Answering with what {} keeps"
 DONE: Final = "Done. Move the budget to answer again."
 STOPPED: Final = "Stopped."
 DEADLINE: Final = "Stopped at the time limit."
@@ -51,12 +64,12 @@ FINISH: Final = {
 TIMING_NOTE: Final = (
     "Greedy decoding, one run after the other on a warmed-up device. The picture is encoded once "
     "and its time counted on both sides; prefill includes the selection. Ratio: how many times "
-    "less the kept tokens need."
+    "less the right side needs."
 )
 
 FIDELITY_NOTE: Final = (
-    "What pruning lost: the implicit weight and the attention's output at the cut, the "
-    "distribution of the first token (KL in nats), and whether both answers are the same text."
+    "What pruning lost on the right: the implicit weight and the attention's output at the cut, "
+    "the distribution of the first token (KL in nats), and whether both answers are the same text."
 )
 
 NO_PICTURE: Final = "Add a picture first: drop it, paste it or choose a file."

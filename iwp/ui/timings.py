@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from html import escape
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -40,34 +41,53 @@ ROWS = (
 )
 
 
+@dataclass(frozen=True)
+class Column:
+    """One side of the table.
+
+    Attributes:
+        title: what the side is called.
+        answer: its answer and timings, once it has one.
+        kept_share: fraction of the visual tokens that its last cut left, once it is known.
+        layer_average: fraction that a layer read on average.
+    """
+
+    title: str
+    answer: Answer | None = None
+    kept_share: float | None = None
+    layer_average: float | None = None
+
+
 def render(
-    baseline: Answer | None,
-    pruned: Answer | None,
+    left: Column,
+    right: Column,
+    n: int,
     fidelity: Fidelity | None = None,
     warning: str | None = None,
 ) -> str:
     """The table as HTML; what is not there yet shows a dash.
 
-    Above it stand the `warning`, a plain sentence, and what pruning lost.
+    Above it stand the `warning`, a plain sentence, and what pruning lost. The picture has `n`
+    visual tokens.
     """
-    if baseline is None and pruned is None:
+    columns = (left, right)
+    if left.answer is None and right.answer is None:
         return ""
-    n = baseline.visual_tokens if baseline else 0
-    kept = pruned.visual_tokens if pruned else None
-    body = [_line("Visual tokens", _tokens(baseline, n), _tokens(pruned, n), _ratio(n, kept))]
-    whole = not any(side and side.finish in ("stopped", "deadline") for side in (baseline, pruned))
+    body = [_tokens(columns, n), *_shares(columns)]
+    answers = [column.answer for column in columns]
+    whole = not any(answer and answer.finish in ("stopped", "deadline") for answer in answers)
     for row in ROWS:
-        left, right = (row.value(side) if side else None for side in (baseline, pruned))
-        if row.label == "Peak device memory" and left is None and right is None:
+        values = [row.value(answer) if answer else None for answer in answers]
+        if row.label == "Peak device memory" and values == [None, None]:
             continue
-        ratio = _ratio(left, right) if row.compared and (whole or not row.whole) else _NONE
-        body.append(_line(row.label, _shown(row, left), _shown(row, right), ratio))
+        ratio = _ratio(*values) if row.compared and (whole or not row.whole) else _NONE
+        body.append(_line(row.label, *(_shown(row.show, value) for value in values), ratio))
+    heads = "".join(f'<th scope="col">{escape(column.title)}</th>' for column in columns)
     return (
         f'<div class="timings">{_note(warning)}{_fidelity(fidelity)}'
-        f'<table><thead><tr><th scope="col"></th>'
-        f'<th scope="col">{text.BASELINE}</th><th scope="col">{text.PRUNED}</th>'
+        f'<table><thead><tr><th scope="col"></th>{heads}'
         f'<th scope="col">Ratio</th></tr></thead><tbody>{"".join(body)}</tbody></table>'
-        f"{_finishes(baseline, pruned)}<p>{text.TIMING_NOTE}</p></div>"
+        f"{_finishes(columns)}<p>{text.TIMING_NOTE}</p></div>"
     )
 
 
@@ -79,23 +99,36 @@ def status(words: str, *, busy: bool = False) -> str:
     return f'<div class="status {kind}" role="status"><i></i><span>{escape(words)}</span></div>'
 
 
-def _line(label: str, left: str, right: str, ratio: str) -> str:
-    cells = "".join(f"<td>{escape(cell)}</td>" for cell in (left, right, ratio))
+def _line(label: str, *values: str) -> str:
+    cells = "".join(f"<td>{escape(value)}</td>" for value in values)
     return f'<tr><th scope="row">{escape(label)}</th>{cells}</tr>'
 
 
-def _shown(row: Row, value: float | None) -> str:
-    return _NONE if value is None else row.show(value)
+def _shown(show: Callable[[float], str], value: float | None) -> str:
+    return _NONE if value is None else show(value)
 
 
-def _tokens(answer: Answer | None, n: int) -> str:
-    if answer is None:
-        return _NONE
-    return f"{answer.visual_tokens:,} of {n:,}" if n else f"{answer.visual_tokens:,}"
+def _tokens(columns: tuple[Column, Column], n: int) -> str:
+    counts = [column.answer.visual_tokens if column.answer else None for column in columns]
+    shown = [_NONE if count is None else f"{count:,} of {n:,}" for count in counts]
+    return _line("Visual tokens", *shown, _ratio(*counts))
+
+
+def _shares(columns: tuple[Column, Column]) -> list[str]:
+    """Both ways of telling a budget, so that any two methods can be held against each other."""
+    rows = (
+        (text.KEPT_SHARE, [column.kept_share for column in columns]),
+        (text.LAYER_AVERAGE, [column.layer_average for column in columns]),
+    )
+    return [
+        _line(label, *(_shown(report.percent, share) for share in shares), _ratio(*shares))
+        for label, shares in rows
+        if shares != [None, None]
+    ]
 
 
 def _ratio(left: float | None, right: float | None) -> str:
-    """How many times less the pruned side needs."""
+    """How many times less the right side needs."""
     if not left or not right:
         return _NONE
     ratio = left / right
@@ -117,12 +150,11 @@ def _fidelity(fidelity: Fidelity | None) -> str:
     return f'<dl class="fidelity" title="{escape(text.FIDELITY_NOTE)}">{items}</dl>'
 
 
-def _finishes(baseline: Answer | None, pruned: Answer | None) -> str:
+def _finishes(columns: tuple[Column, Column]) -> str:
     """A sentence for every answer that did not end by itself."""
-    sides = ((text.BASELINE, baseline), (text.PRUNED, pruned))
     notes = [
-        f"{name}: {text.FINISH[answer.finish]}."
-        for name, answer in sides
-        if answer is not None and answer.finish in text.FINISH
+        f"{column.title}: {text.FINISH[column.answer.finish]}."
+        for column in columns
+        if column.answer is not None and column.answer.finish in text.FINISH
     ]
     return f'<p class="finish">{escape(" ".join(notes))}</p>' if notes else ""

@@ -1,10 +1,10 @@
-// The rest of the widget: overlay modes, pointer, keyboard, PNG, and its start.
+// The rest of the widget: its choices, pointer, keyboard, PNG, and its start.
 // Continues token_map.js in the same scope.
 
 const MODE_KEYS = { 1: "mask", 2: "heat", 3: "outline", 0: "off" };
 const KEY_STEP = 1;                // percent per [ or ]
 
-// --- modes and grids ---------------------------------------------------------------------
+// --- modes, sides and grids ----------------------------------------------------------------
 
 function mark(choice, value) {
   for (const button of find('[data-choice="' + choice + '"]').children) {
@@ -14,19 +14,66 @@ function mark(choice, value) {
   }
 }
 
+// Fill a group with [value, words, hint, what a narrow screen leaves out before the words].
+function offer(choice, entries) {
+  const buttons = entries.map(([value, words, hint = "", before = ""]) => {
+    const button = document.createElement("button");
+    button.type = "button";
+    button.setAttribute("role", "radio");
+    button.setAttribute("aria-label", before + words);
+    button.dataset.value = value;
+    const wide = document.createElement("span");
+    wide.className = "wide";
+    wide.textContent = before;
+    button.append(wide, words);
+    button.title = hint;
+    return button;
+  });
+  find('[data-choice="' + choice + '"]').replaceChildren(...buttons);
+}
+
+function offerGrids() {
+  const { grids } = view.map;
+  const known = grids.find((grid) => view.grid && grid.id === view.grid.id);
+  view.grid = known || grids[grids.length - 1] || null;
+  offer("grid", grids.length > 1 ? grids.map((grid) => [grid.id, grid.label]) : []);
+  mark("grid", view.grid && view.grid.id);
+}
+
+function offerSides() {
+  const { sides } = view.map;
+  const hint = "Next view (key V)";
+  if (sides.length > 1) {
+    offer("side", [
+      ["left", sides[0].name, hint, "Left: "],
+      ["right", sides[1].name, hint, "Right: "],
+      ["difference", "Difference", hint],
+    ]);
+  } else {
+    offer("side", []);
+  }
+  choose("side", sides.length > 1 ? view.side : "right");
+}
+
 function choose(choice, value) {
+  if (value === "heat" && shownSides().length > 1) return;   // two orders have no common heat map
   if (choice === "mode") view.mode = value;
+  else if (choice === "side") view.side = value;
   else view.grid = view.map.grids.find((grid) => grid.id === value);
   mark(choice, value);
-  find(".legend").hidden = view.mode !== "heat";
+  if (view.mode === "heat" && shownSides().length > 1) choose("mode", "mask");
+  showView();
   hideCell();
+  settle();
   redraw();
 }
 
-function nextGrid() {
-  if (!view.map || view.map.grids.length < 2) return;
-  const { grids } = view.map;
-  choose("grid", grids[(grids.indexOf(view.grid) + 1) % grids.length].id);
+// The next entry of a group, if it has any.
+function next(choice) {
+  const buttons = [...find('[data-choice="' + choice + '"]').children];
+  if (!buttons.length) return;
+  const at = buttons.findIndex((button) => button.getAttribute("aria-checked") === "true");
+  choose(choice, buttons[(at + 1) % buttons.length].dataset.value);
 }
 
 // --- the patch under the pointer ---------------------------------------------------------
@@ -38,38 +85,60 @@ function hideCell() {
 }
 
 function showCell(cell) {
-  if (!cell) {
+  if (!cell || view.drawn === null) {
     hideCell();
     return;
   }
   view.cell = cell;
   const { grid, row, col } = cell;
-  const about = grid.describe(row, col);
-  const kept = about.rank < view.keep;
-  // rank r is kept as soon as keep_count reaches r + 1
-  const from = Math.max(0, (100 * (about.rank + 0.5)) / view.map.n);
+  const token = grid.token(row, col);
   const lines = [
-    (kept ? "Kept" : "Dropped") + ", rank " + number(about.rank + 1) + " of " + number(view.map.n),
-    "Kept from " + from.toFixed(from < 10 ? 2 : 1) + " %, score " + about.score.toPrecision(3),
-    grid.label + ", row " + (row + 1) + ", column " + (col + 1) + ", token " + about.token,
+    ...about(token),
+    grid.label + ", row " + (row + 1) + ", column " + (col + 1) + ", token " + token,
   ];
   tip.replaceChildren(...lines.map((line) => {
     const paragraph = document.createElement("p");
     paragraph.textContent = line;
     return paragraph;
   }));
-  tip.dataset.kept = String(kept);
+  tip.dataset.kept = String(view.map.states[token] > 0);
   const scaleX = stage.clientWidth / view.map.width;
   const scaleY = stage.clientHeight / view.map.height;
+  const area = grid.area(row, col);
   const box = {
-    left: about.x * scaleX, top: about.y * scaleY,
-    width: about.width * scaleX, height: about.height * scaleY,
+    left: area.left * scaleX, top: area.top * scaleY,
+    width: area.width * scaleX, height: area.height * scaleY,
   };
   for (const side of Object.keys(box)) cursor.style[side] = box[side] + "px";
   cursor.hidden = false;
   tip.hidden = false;
   placeTip(box);
 }
+
+// What the shown sides do with a token.
+function about(token) {
+  const sides = shownSides();
+  const [side] = sides;
+  const state = view.map.states[token];
+  if (sides.length > 1) {
+    const by = ["neither side", "only " + side.name, "only " + sides[1].name, "both sides"];
+    return ["Kept by " + by[state], ...sides.map((one) => one.name + ": " + standing(one, token))];
+  }
+  const fate = state ? "Kept" : "Dropped";
+  if (!side.live) return [fate + " at " + percentText(side.percent), standing(side, token)];
+  const rank = side.ranks[token] + 1;
+  return [
+    fate + ", rank " + number(rank) + " of " + number(side.n),
+    "Kept from " + percentText(side.percentFor(rank)) + ", score " + scoreText(side, token),
+  ];
+}
+
+function standing(side, token) {
+  const rank = side.live ? "rank " + number(side.ranks[token] + 1) + ", " : "";
+  return rank + "score " + scoreText(side, token);
+}
+
+const scoreText = (side, token) => side.score(token).toPrecision(3);
 
 function placeTip(box) {
   const gap = 8;
@@ -124,16 +193,17 @@ function moveChoice(event) {
   const group = event.target.closest(".choice");
   const step = { ArrowRight: 1, ArrowLeft: -1 }[event.key];
   if (!group || !step) return false;
-  const buttons = [...group.children];
-  const next = (buttons.indexOf(event.target) + step + buttons.length) % buttons.length;
-  choose(group.dataset.choice, buttons[next].dataset.value);
-  buttons[next].focus();
+  const buttons = [...group.children].filter((button) => !button.disabled);
+  const to = buttons[(buttons.indexOf(event.target) + step + buttons.length) % buttons.length];
+  choose(group.dataset.choice, to.dataset.value);
+  to.focus();
   return true;
 }
 
 function shortcut(key) {
   if (key in MODE_KEYS) choose("mode", MODE_KEYS[key]);
-  else if (key === "l") nextGrid();
+  else if (key === "l") next("grid");
+  else if (key === "v") next("side");
   else if (key === "s") save();
   else if (key === "[" || key === "]") {
     setPercent(view.percent + (key === "]" ? KEY_STEP : -KEY_STEP));
@@ -161,11 +231,12 @@ function save() {
   const target = sheet.getContext("2d");
   target.drawImage(picture, 0, 0, sheet.width, sheet.height);
   const line = Math.max(1, sheet.width / 900);
-  view.grid.draw(target, scaleOf(sheet, line), view.keep, view.mode);
+  paintOn(target, scaleOf(sheet, line));
   sheet.toBlob((blob) => {
     const link = document.createElement("a");
     link.href = URL.createObjectURL(blob);
-    link.download = "tokens_" + view.percent.toFixed(1) + "pct.png";
+    const side = view.map.sides.length > 1 ? view.side + "_" : "";
+    link.download = "tokens_" + side + view.percent.toFixed(1) + "pct.png";
     link.click();
     setTimeout(() => URL.revokeObjectURL(link.href), 4000);
   }, "image/png");
@@ -178,5 +249,6 @@ new ResizeObserver(fit).observe(frame);
 watch("value", () => load(props.value));
 mark("mode", view.mode);
 load(props.value);
-// The Compare button reads the budget here; the numbers serve measurements of the redraw.
-root.tokenMap = { view, draw, setPercent, budget: () => view.percent / 100 };
+// The Compare button reads the budget here, `KeptTokens` hands over its value, and the rest serves
+// measurements of the redraw.
+root.tokenMap = { view, draw, setPercent, select, budget: () => view.percent / 100 };

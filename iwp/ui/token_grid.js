@@ -1,53 +1,23 @@
-// One token grid of the overlay: which cells a budget keeps, and how they are painted.
-// Knows nothing about the page around the canvas.
-
-const DROPPED = 0xc8140c0a;        // ABGR of a dropped patch, almost opaque
-const DROPPED_SOFT = 0x8c140c0a;   // the same in outline mode
-const SEAM = { outline: "rgba(10, 12, 20, 0.55)", other: "rgba(10, 12, 20, 0.78)" };
-const KEPT_LINE = "#ffd54a";
-const HEAT_STOPS = [
-  [253, 231, 37], [94, 201, 98], [33, 145, 140], [59, 82, 139], [68, 1, 84],
-];
-
-// 256 colours from first kept to last kept, ABGR
-const HEAT = Uint32Array.from({ length: 256 }, (_, i) => {
-  const position = (i / 255) * (HEAT_STOPS.length - 1);
-  const low = Math.min(HEAT_STOPS.length - 2, Math.floor(position));
-  const mix = (channel) => Math.round(
-    HEAT_STOPS[low][channel]
-    + (HEAT_STOPS[low + 1][channel] - HEAT_STOPS[low][channel]) * (position - low),
-  );
-  return ((0x99 << 24) | (mix(2) << 16) | (mix(1) << 8) | mix(0)) >>> 0;
-});
-
-function keepCount(n, budget) {
-  return Math.min(n, Math.max(1, Math.floor(budget * n + 0.5)));
-}
-
-function decodeArray(text, ArrayType) {
-  const binary = atob(text);
-  const bytes = new Uint8Array(binary.length);
-  for (let i = 0; i < binary.length; i++) bytes[i] = binary.charCodeAt(i);
-  return new ArrayType(bytes.buffer);
-}
+// One token grid of the overlay: how the states of its tokens are painted on the picture.
+// Knows nothing about the page around the canvas. A `paint` has
+//   states  (n,) state of every token: 0 is dropped by all
+//   fills   ABGR of a cell, by state
+//   heat    (n,) ABGR of the cells that are kept, or null for `fills`
+//   lines   colour of the outline and of row ends, by state
+//   edges   whether to draw outlines
+//   seam    colour of pixels that belong to no token
 
 class TokenGrid {
-  constructor(wire, total) {
+  constructor(wire) {
     Object.assign(this, {
       id: wire.id, label: wire.label, rows: wire.rows, cols: wire.cols,
-      stride: wire.stride, offset: wire.offset, low: wire.low, high: wire.high, total,
+      stride: wire.stride, offset: wire.offset,
     });
     this.blocks = wire.blocks.map(([r0, r1, c0, c1, x0, y0, x1, y1]) => (
       { r0, r1, c0, c1, x0, y0, x1, y1 }
     ));
     for (const block of this.blocks) block.beside = this.beside(block);
-    this.ranks = decodeArray(wire.ranks, Uint32Array);
-    this.scores = decodeArray(wire.scores, Uint16Array);
-    this.rowEnds = wire.row_ends ? decodeArray(wire.row_ends, Uint32Array) : null;
-    // cells in the order in which they are kept, and their ranks in that order
-    this.order = Uint32Array.from(this.ranks.keys()).sort((a, b) => this.ranks[a] - this.ranks[b]);
-    this.sortedRanks = this.order.map((cell) => this.ranks[cell]);
-    this.sortedRowEnds = this.rowEnds ? this.rowEnds.slice().sort() : null;
+    this.size = this.rows * this.stride;         // row ends count
     // the mask: one pixel per cell, scaled up when drawn
     this.mask = document.createElement("canvas");
     this.mask.width = this.cols;
@@ -55,51 +25,26 @@ class TokenGrid {
     this.maskContext = this.mask.getContext("2d");
     this.image = this.maskContext.createImageData(this.cols, this.rows);
     this.pixels = new Uint32Array(this.image.data.buffer);
-    this.painted = { mode: null, count: 0 };
   }
 
-  static countBelow(sorted, limit) {
-    let low = 0;
-    let high = sorted.length;
-    while (low < high) {
-      const middle = (low + high) >> 1;
-      if (sorted[middle] < limit) low = middle + 1;
-      else high = middle;
+  keptOf(side) {
+    let count = 0;
+    for (let token = this.offset; token < this.offset + this.size; token++) {
+      count += side.kept[token];
     }
-    return low;
+    return count;
   }
 
-  size() {
-    return this.ranks.length + (this.rowEnds ? this.rowEnds.length : 0);
-  }
-
-  keptOf(keep) {
-    const rowEnds = this.sortedRowEnds ? TokenGrid.countBelow(this.sortedRowEnds, keep) : 0;
-    return TokenGrid.countBelow(this.sortedRanks, keep) + rowEnds;
-  }
-
-  // The square root spreads the first ranks, where the interesting budgets are.
-  heat(rank) {
-    return HEAT[Math.min(255, Math.floor(256 * Math.sqrt(rank / this.total)))];
-  }
-
-  // Bring the mask to `keep`: only cells whose fate changed since the last call are written.
-  paintMask(keep, mode) {
-    const count = TokenGrid.countBelow(this.sortedRanks, keep);
-    let from = 0;
-    let to = this.order.length;
-    if (this.painted.mode === mode) {
-      from = Math.min(this.painted.count, count);
-      to = Math.max(this.painted.count, count);
+  paintMask({ states, fills, heat }) {
+    let cell = 0;
+    for (let row = 0; row < this.rows; row++) {
+      let token = this.offset + row * this.stride;
+      for (let col = 0; col < this.cols; col++, token++, cell++) {
+        const state = states[token];
+        this.pixels[cell] = heat && state ? heat[token] : fills[state];
+      }
     }
-    const dropped = mode === "outline" ? DROPPED_SOFT : DROPPED;
-    for (let i = from; i < to; i++) {
-      const cell = this.order[i];
-      const kept = mode === "heat" ? this.heat(this.sortedRanks[i]) : 0;
-      this.pixels[cell] = i < count ? kept : dropped;
-    }
-    if (to > from) this.maskContext.putImageData(this.image, 0, 0);
-    this.painted = { mode, count };
+    this.maskContext.putImageData(this.image, 0, 0);
   }
 
   // Whole device pixels, or the edges of neighbouring blocks blend into a light hairline.
@@ -111,45 +56,49 @@ class TokenGrid {
     return [left, top, width, height];
   }
 
-  draw(context, scale, keep, mode) {
-    if (mode === "off") return;
+  draw(context, scale, paint) {
     const { width, height } = context.canvas;
-    this.paintMask(keep, mode);
+    this.paintMask(paint);
     context.imageSmoothingEnabled = false;
     // pixels that no token of this grid covers (crop seams) look dropped
     context.beginPath();
     context.rect(0, 0, width, height);
     for (const block of this.blocks) context.rect(...this.blockArea(block, scale));
-    context.fillStyle = mode === "outline" ? SEAM.outline : SEAM.other;
+    context.fillStyle = paint.seam;
     context.fill("evenodd");
     for (const block of this.blocks) {
       const { r0, r1, c0, c1 } = block;
       context.drawImage(this.mask, c0, r0, c1 - c0, r1 - r0, ...this.blockArea(block, scale));
     }
-    if (mode === "outline") this.drawOutline(context, scale, keep);
-    if (this.rowEnds) this.drawRowEnds(context, scale, keep);
+    if (paint.edges) this.drawOutline(context, scale, paint);
+    if (this.stride > this.cols) this.drawRowEnds(context, scale, paint);
   }
 
-  drawRowEnds(context, scale, keep) {
+  drawRowEnds(context, scale, { states, lines }) {
     const { width, height } = context.canvas;
     const tick = height / this.rows;
-    context.fillStyle = KEPT_LINE;
+    const thick = 3 * scale.line;
     for (let row = 0; row < this.rows; row++) {
-      if (this.rowEnds[row] >= keep) continue;
-      const thick = 3 * scale.line;
+      const state = states[this.offset + row * this.stride + this.cols];
+      if (!state) continue;
+      context.fillStyle = lines[state];
       context.fillRect(width - thick, (row + 0.15) * tick, thick, 0.7 * tick);
     }
   }
 
-  drawOutline(context, scale, keep) {
-    const lines = this.blocks.flatMap((block) => this.edges(block, scale, keep));
+  drawOutline(context, scale, { states, lines }) {
+    const found = lines.map(() => []);
+    for (const block of this.blocks) this.edges(block, scale, states, found);
     // a dark halo under the line; left out where it would cost more than it shows
-    if (lines.length < 2500) {
+    if (found.reduce((sum, edges) => sum + edges.length, 0) < 2500) {
       context.fillStyle = "rgba(0, 0, 0, 0.75)";
-      for (const edge of lines) TokenGrid.fillEdge(context, edge, 3 * scale.line);
+      for (const edge of found.flat()) TokenGrid.fillEdge(context, edge, 3 * scale.line);
     }
-    context.fillStyle = KEPT_LINE;
-    for (const edge of lines) TokenGrid.fillEdge(context, edge, 1.4 * scale.line);
+    found.forEach((edges, state) => {
+      if (!edges.length) return;
+      context.fillStyle = lines[state];
+      for (const edge of edges) TokenGrid.fillEdge(context, edge, 1.4 * scale.line);
+    });
   }
 
   // Rectangles: the browser fills them faster than it strokes one long path.
@@ -158,42 +107,58 @@ class TokenGrid {
     context.fillRect(x - half, y - half, width + thick, height + thick);
   }
 
-  // Border between kept and dropped cells as [x, y, width, height], edges on one line merged.
-  edges(block, scale, keep) {
-    const { r0, r1, c0, c1, beside } = block;
+  // Borders between cells of different states as [x, y, width, height], edges on one line merged.
+  // A border has the colour of the higher state: `found` has a list for each.
+  edges(block, scale, states, found) {
+    const { r0, r1, c0, c1 } = block;
     const stepX = ((block.x1 - block.x0) / (c1 - c0)) * scale.x;
     const stepY = ((block.y1 - block.y0) / (r1 - r0)) * scale.y;
     const x = (col) => block.x0 * scale.x + (col - c0) * stepX;
     const y = (row) => block.y0 * scale.y + (row - r0) * stepY;
-    const { ranks, cols } = this;
-    const kept = (row, col) => {
-      if ((row < r0 && !beside.top) || (row >= r1 && !beside.bottom)) return false;
-      if ((col < c0 && !beside.left) || (col >= c1 && !beside.right)) return false;
-      return ranks[row * cols + col] < keep;
-    };
-    const found = [];
-    const runs = (first, last, isEdge, line) => {
-      let start = -1;
-      for (let i = first; i <= last; i++) {
-        const edge = i < last && isEdge(i);
-        if (edge && start < 0) start = i;
-        if (!edge && start >= 0) {
-          found.push(line(start, i));
-          start = -1;
-        }
-      }
-    };
+    const around = this.around(block, states);
+    const wide = c1 - c0 + 2;
     for (let row = r0; row <= r1; row++) {
-      runs(c0, c1, (col) => kept(row - 1, col) !== kept(row, col), (from, to) => (
-        [x(from), y(row), x(to) - x(from), 0]
-      ));
+      const below = (row - r0 + 1) * wide + 1 - c0;          // the place of column 0 in this row
+      TokenGrid.runs(around, below - wide, below, 1, c0, c1, (state, from, to) => {
+        found[state].push([x(from), y(row), x(to) - x(from), 0]);
+      });
     }
     for (let col = c0; col <= c1; col++) {
-      runs(r0, r1, (row) => kept(row, col - 1) !== kept(row, col), (from, to) => (
-        [x(col), y(from), 0, y(to) - y(from)]
-      ));
+      const right = (1 - r0) * wide + (col - c0 + 1);
+      TokenGrid.runs(around, right - 1, right, wide, r0, r1, (state, from, to) => {
+        found[state].push([x(col), y(from), 0, y(to) - y(from)]);
+      });
+    }
+  }
+
+  // The states of a block with a rim of what lies next to it on the picture.
+  around({ r0, r1, c0, c1, beside }, states) {
+    const wide = c1 - c0 + 2;
+    const found = new Uint8Array((r1 - r0 + 2) * wide);
+    const [top, bottom] = [beside.top ? r0 - 1 : r0, beside.bottom ? r1 + 1 : r1];
+    const [left, right] = [beside.left ? c0 - 1 : c0, beside.right ? c1 + 1 : c1];
+    for (let row = top; row < bottom; row++) {
+      const start = this.offset + row * this.stride;
+      const place = (row - r0 + 1) * wide + (left - c0 + 1);
+      found.set(states.subarray(start + left, start + right), place);
     }
     return found;
+  }
+
+  // Pieces of one line, between the cells `one` and `other` steps along it, whose border has one
+  // colour.
+  static runs(around, one, other, step, first, last, add) {
+    let start = first;
+    let current = 0;
+    for (let i = first; i <= last; i++) {
+      const a = around[one + i * step];
+      const b = around[other + i * step];
+      const state = i === last || a === b ? 0 : Math.max(a, b);
+      if (state === current) continue;
+      if (current) add(current, start, i);
+      start = i;
+      current = state;
+    }
   }
 
   // On which sides the next cells of the grid are also next on the picture. Tiles that are stacked
@@ -226,18 +191,18 @@ class TokenGrid {
     return null;
   }
 
-  // What a cell is, in picture pixels and numbers.
-  describe(row, col) {
-    const cell = row * this.cols + col;
+  token(row, col) {
+    return this.offset + row * this.stride + col;
+  }
+
+  // Where a cell lies, in picture pixels.
+  area(row, col) {
     const block = this.blocks.find((b) => row >= b.r0 && row < b.r1 && col >= b.c0 && col < b.c1);
     const width = (block.x1 - block.x0) / (block.c1 - block.c0);
     const height = (block.y1 - block.y0) / (block.r1 - block.r0);
     return {
-      rank: this.ranks[cell],
-      score: this.low + ((this.high - this.low) * this.scores[cell]) / 65535,
-      token: this.offset + row * this.stride + col,
-      x: block.x0 + (col - block.c0) * width,
-      y: block.y0 + (row - block.r0) * height,
+      left: block.x0 + (col - block.c0) * width,
+      top: block.y0 + (row - block.r0) * height,
       width,
       height,
     };

@@ -1,5 +1,5 @@
 // The widget around the token grids: its value, what is drawn, and the budget.
-// `element`, `trigger`, `props` and `watch` come from gr.HTML.
+// `element`, `trigger`, `props` and `watch` come from gr.HTML, `COLOURS` from the server.
 
 const PRESETS = [5, 11.1, 22.2, 35.3, 50, 100];
 const SETTLE_MS = 250;             // a row of key presses is one release
@@ -15,12 +15,14 @@ const cursor = find(".cursor");
 const tip = find(".tip");
 const range = find(".range");
 const presets = find(".presets");
-const gridChoice = find('[data-choice="grid"]');
 
 const view = {
-  id: null, map: null, percent: Number(range.value), keep: 0, mode: "mask", grid: null,
-  cell: null, line: 1, seq: 0,
+  id: null, map: null, percent: Number(range.value), keep: 0, mode: "mask", side: "right",
+  grid: null, cell: null, line: 1, seq: 0,
+  drawn: null,         // the budget that the patches belong to; null while they are not known
+  counts: [],          // how many tokens are in each state
 };
+let chosen = null;     // the newest selections of methods that do not redraw live
 
 // --- value -------------------------------------------------------------------------------
 
@@ -30,7 +32,8 @@ function load(value) {
     root.dataset.state = "empty";
     stage.style.height = "";
     find(".save").disabled = true;
-    find(".curve").setAttribute("hidden", "");
+    offer("side", []);
+    showView();
     hideCell();
     showBudget();
     return;
@@ -38,39 +41,68 @@ function load(value) {
   if (value.id === view.id) return;        // a streamed answer sends the map again and again
   view.id = value.id;
   view.map = {
-    n: value.n, width: value.width, height: value.height,
-    grids: value.grids.map((wire) => new TokenGrid(wire, value.n)),
-    weight: value.weight ? decodeArray(value.weight, Uint16Array) : null,
+    n: value.n, width: value.width, height: value.height, convention: value.convention,
+    grids: value.grids.map((wire) => new TokenGrid(wire)),
+    sides: value.sides.map((wire) => new Side(wire, value.n)),
+    states: new Uint8Array(value.n),
   };
-  drawCurve();
   root.dataset.state = value.n ? "ranked" : "picture";
   find(".save").disabled = !value.n;
   const url = value.picture.url || value.picture.path;
   if (picture.getAttribute("src") !== url) picture.src = url;
   picture.alt = value.n ? "The picture; kept patches are lit" : "The picture";
   offerGrids();
+  offerSides();
   hideCell();
+  select(chosen);
   setPercent(view.percent);
   fit();
   if (view.percent / 100 !== value.budget) release();      // moved while the server ranked
 }
 
-function offerGrids() {
-  const { grids } = view.map;
-  const known = grids.find((grid) => view.grid && grid.id === view.grid.id);
-  view.grid = known || grids[grids.length - 1] || null;
-  gridChoice.replaceChildren();
-  if (grids.length > 1) {
-    for (const grid of grids) {
-      const button = document.createElement("button");
-      button.type = "button";
-      button.setAttribute("role", "radio");
-      button.dataset.value = grid.id;
-      button.textContent = grid.label;
-      gridChoice.append(button);
-    }
+// What methods that do not redraw live have kept. May come before the map that it belongs to.
+function select(value) {
+  chosen = value;
+  if (!value || !view.map || value.id !== view.id) return;
+  value.kept.forEach((bits, i) => {
+    const side = view.map.sides[i];
+    if (bits && side && !side.live) side.choose(bits, Math.round(value.budget * 1000) / 10);
+  });
+  hideCell();
+  settle();
+  redraw();
+}
+
+// --- which patches are kept --------------------------------------------------------------
+
+// The sides that the view shows; the difference shows both.
+function shownSides() {
+  if (!view.map) return [];
+  const { sides } = view.map;
+  if (sides.length < 2 || view.side === "difference") return sides;
+  return [sides[view.side === "left" ? 0 : 1]];
+}
+
+// The budget that the shown patches can be drawn for: the slider's, or that of a selection which
+// does not redraw live. Null while two such selections belong to different budgets.
+function drawable(sides) {
+  const fixed = sides.filter((side) => !side.live).map((side) => side.percent);
+  if (!fixed.length) return view.percent;
+  return fixed.every((percent) => percent === fixed[0]) ? fixed[0] : null;
+}
+
+function settle() {
+  const { map } = view;
+  if (!map || !map.n) return;
+  const shown = shownSides();
+  const percent = drawable(shown);
+  for (const side of map.sides) {
+    if (side.live) side.settle(shown.includes(side) ? percent : view.percent);
   }
-  mark("grid", view.grid && view.grid.id);
+  const known = shown.every((side) => side.percent !== null);
+  view.drawn = known ? percent : null;
+  view.counts = combine(shown, map.states);
+  view.keep = map.sides[map.sides.length - 1].count;
 }
 
 // --- drawing -----------------------------------------------------------------------------
@@ -86,8 +118,19 @@ function redraw() {
 
 function draw() {
   context.clearRect(0, 0, canvas.width, canvas.height);
-  if (view.grid) view.grid.draw(context, scaleOf(canvas, view.line), view.keep, view.mode);
+  if (view.map) paintOn(context, scaleOf(canvas, view.line));
   showBudget();
+}
+
+function paintOn(target, scale) {
+  if (!view.grid || view.mode === "off" || view.drawn === null) return;
+  const sides = shownSides();
+  const look = sides.length > 1 ? DIFFERENCE : KEPT;
+  view.grid.draw(target, scale, {
+    ...look[view.mode === "outline" ? "outline" : "mask"],
+    states: view.map.states,
+    heat: view.mode === "heat" ? sides[0].heat : null,
+  });
 }
 
 function scaleOf(target, line) {
@@ -116,63 +159,9 @@ function fit() {
 
 function setPercent(percent) {
   view.percent = Math.min(100, Math.max(Number(range.min), Math.round(percent * 10) / 10));
-  view.keep = view.map && view.map.n ? keepCount(view.map.n, view.percent / 100) : 0;
   if (Number(range.value) !== view.percent) range.value = view.percent;
+  settle();
   redraw();
-}
-
-const number = (value) => value.toLocaleString("en");
-const percentText = (percent) => (percent === 100 ? "100" : percent.toFixed(1)) + " %";
-
-function showBudget() {
-  const { map, keep, percent } = view;
-  find(".percent").textContent = percentText(percent);
-  range.style.setProperty("--fill", ((percent - range.min) / (100 - range.min)) * 100 + "%");
-  for (const button of presets.children) {
-    button.setAttribute("aria-pressed", String(Number(button.dataset.percent) === percent));
-  }
-  let summary = "";
-  if (map && map.n) {
-    summary = "keeps " + number(keep) + " of " + number(map.n) + " visual tokens";
-    if (map.grids.length > 1) {
-      const parts = map.grids.map((grid) => (
-        grid.label + " " + number(grid.keptOf(keep)) + "/" + number(grid.size())
-      ));
-      summary += " (" + parts.join(", ") + ")";
-    }
-  } else if (map) {
-    summary = "ranking the visual tokens";
-  }
-  const weight = weightKept(keep);
-  if (weight !== null) {
-    summary += ", " + (100 * weight).toFixed(1) + " % of the dual weight";
-    find(".curve-mark").setAttribute("d", "M" + budgetX(percent) + " 100V" + (100 - 100 * weight));
-  }
-  find(".summary").textContent = summary;
-  range.setAttribute("aria-valuetext", percentText(percent) + (summary ? ", " + summary : ""));
-}
-
-// --- dual weight kept, at every budget -----------------------------------------------------
-
-const CURVE_POINTS = 200;
-const budgetX = (percent) => ((percent - range.min) / (100 - range.min)) * 100;
-
-function weightKept(keep) {
-  return view.map && view.map.n && view.map.weight ? view.map.weight[keep] / 65535 : null;
-}
-
-function drawCurve() {
-  const { n, weight } = view.map;
-  find(".curve").toggleAttribute("hidden", !weight);
-  if (!weight) return;
-  const points = [];
-  for (let i = 0; i <= CURVE_POINTS; i += 1) {
-    const percent = Number(range.min) + ((100 - range.min) * i) / CURVE_POINTS;
-    const kept = weight[keepCount(n, percent / 100)] / 65535;
-    points.push(budgetX(percent).toFixed(2) + " " + (100 - 100 * kept).toFixed(2));
-  }
-  find(".curve-line").setAttribute("d", "M" + points.join("L"));
-  find(".curve-area").setAttribute("d", "M0 100L" + points.join("L") + "L100 100Z");
 }
 
 function release() {

@@ -1,35 +1,43 @@
 """TokenMap: the picture with its kept patches lit, redrawn for any budget in the browser.
 
-The server sends the rank of every visual token once; the browser keeps `rank < keep_count(n, b)`,
-so moving the slider needs no request. The one event is `release`, fired when the person lets go of
-the budget, with the fields `budget` (a fraction) and `seq` (rising number of the release).
+The server sends the rank of every visual token once for each side, and how many tokens each budget
+keeps, so moving the slider needs no request. Methods that choose anew for every budget are drawn
+from what `KeptTokens` hands over. The one event is `release`, fired when the person lets go of the
+budget, with the fields `budget` (a fraction) and `seq` (rising number of the release).
 """
 
 from __future__ import annotations
 
-import base64
+import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 import gradio as gr
-import numpy as np
 from gradio.data_classes import FileData, GradioModel
 
+from iwp import overlay
+from iwp.ui.kept_at import kept_at, redraws
+from iwp.ui.sides import called
+from iwp.ui.token_sides import SideData, side_data
+
 if TYPE_CHECKING:
-    from iwp.types import Ranking, TokenGrid, VisualLayout
+    from iwp.events import Ranked
+    from iwp.types import TokenGrid
+    from iwp.ui.visitors import Asked
 
 _HERE: Final = Path(__file__).parent
 _HTML: Final = (_HERE / "token_map.html").read_text("utf-8")
 _CSS: Final = (_HERE / "token_map.css").read_text("utf-8")
-# One script for the browser: how a grid is drawn, then the widget around it.
+_COLOURS: Final = json.dumps({"left": overlay.ONLY_LEFT, "right": overlay.ONLY_RIGHT})
+# One script for the browser: what is kept, how a grid is drawn, then the widget around it.
+_PARTS: Final = ("token_sides", "token_grid", "token_map", "token_words", "token_controls")
 _JS: Final = "\n".join(
-    (_HERE / name).read_text("utf-8")
-    for name in ("token_grid.js", "token_map.js", "token_controls.js")
+    (f"const COLOURS = {_COLOURS};", *((_HERE / f"{n}.js").read_text("utf-8") for n in _PARTS))
 )
 
 
 class GridData(GradioModel):
-    """One token grid on the wire. Arrays are base64 of little-endian integers."""
+    """Where one grid of tokens lies: see `iwp.types.TokenGrid`."""
 
     id: str
     label: str
@@ -38,15 +46,10 @@ class GridData(GradioModel):
     stride: int
     offset: int
     blocks: list[list[float]]
-    ranks: str  # (rows * cols,) uint32
-    scores: str  # (rows * cols,) uint16: 0 is `low`, 65535 is `high`
-    low: float
-    high: float
-    row_ends: str | None = None  # (rows,) uint32 ranks of the row-end tokens
 
 
 class TokenMapData(GradioModel):
-    """A picture and its ranked tokens. `id` changes whenever the browser must load it anew."""
+    """A picture and its tokens. `id` changes whenever the browser must load it anew."""
 
     id: str
     picture: FileData
@@ -54,63 +57,64 @@ class TokenMapData(GradioModel):
     height: int
     n: int = 0
     budget: float
+    convention: str = "cut"
     grids: list[GridData]
-    weight: str | None = None  # (n + 1,) uint16: dual weight kept by the first m, 65535 is all
+    sides: list[SideData]  # left and right; only the right one beside every visual token
 
 
-def unranked(run_id: str, picture: str, size: tuple[int, int], budget: float) -> TokenMapData:
-    """The picture alone, shown while its tokens are not ranked yet. `size` is (width, height)."""
+def unranked(asked: Asked) -> TokenMapData:
+    """The picture alone, shown while its tokens are not ranked yet."""
+    width, height = asked.media.size
     return TokenMapData(
-        id=f"{run_id}/picture",
-        picture=FileData(path=picture),
-        width=size[0],
-        height=size[1],
-        budget=budget,
+        id=f"{asked.run_id}/picture",
+        picture=FileData(path=asked.picture),
+        width=width,
+        height=height,
+        budget=asked.budget,
+        convention=asked.sides.convention,
         grids=[],
+        sides=[],
     )
 
 
-def ranked(
-    run_id: str, picture: str, layout: VisualLayout, ranking: Ranking, budget: float
-) -> TokenMapData:
-    """The picture with the rank and score of every visual token.
+def ranked(asked: Asked, event: Ranked, layers: int) -> TokenMapData:
+    """The picture with the order of its visual tokens on each side.
 
     Args:
-        run_id: a new name for every comparison.
-        picture: file of the decoded picture, inside the page's upload cache.
-        layout: where the n tokens lie on the picture.
-        ranking: ranks and scores, both (n,).
-        budget: the fraction that the server is answering with.
+        asked: the comparison.
+        event: where the tokens lie, and their ranks.
+        layers: how many the model's decoder has.
     """
-    ranks = ranking.ranks.numpy()
-    scores = ranking.scores.float().numpy()
+    layout, convention = event.layout, asked.sides.convention
+    rankings = (event.rival, event.ranking) if event.rival is not None else (event.ranking,)
+    sides = [
+        side_data(
+            called(pruner),
+            ranking,
+            kept_at(pruner, convention, layout.n, layers) if redraws(pruner) else None,
+            merges=pruner.merges,
+        )
+        for pruner, ranking in zip(asked.sides.pruners, rankings, strict=True)
+    ]
     return TokenMapData(
-        id=f"{run_id}/ranked",
-        picture=FileData(path=picture),
+        id=ranked_id(asked.run_id),
+        picture=FileData(path=asked.picture),
         width=layout.width,
         height=layout.height,
         n=layout.n,
-        budget=budget,
-        grids=[_grid_data(grid, ranks, scores) for grid in layout.grids],
-        weight=_weight(ranking),
+        budget=asked.budget,
+        convention=convention,
+        grids=[_grid_data(grid) for grid in layout.grids],
+        sides=sides,
     )
 
 
-def _weight(ranking: Ranking) -> str | None:
-    if ranking.weight_errors is None:
-        return None
-    kept = (1.0 - ranking.weight_errors.double().numpy()).clip(0, 1)
-    return _base64(np.rint(kept * 65535), "<u2")
+def ranked_id(run_id: str) -> str:
+    """The `id` of a comparison's map once its tokens are ranked."""
+    return f"{run_id}/ranked"
 
 
-def _grid_data(
-    grid: TokenGrid, ranks: np.ndarray[Any, Any], scores: np.ndarray[Any, Any]
-) -> GridData:
-    numbers = grid.offset + np.arange(grid.rows * grid.stride).reshape(grid.rows, grid.stride)
-    cells = numbers[:, : grid.cols].reshape(-1)
-    cell_scores = np.nan_to_num(scores[cells].astype(np.float64))
-    low, high = float(cell_scores.min()), float(cell_scores.max())
-    steps = np.rint((cell_scores - low) / ((high - low) or 1.0) * 65535)
+def _grid_data(grid: TokenGrid) -> GridData:
     return GridData(
         id=grid.id,
         label=grid.label,
@@ -122,16 +126,7 @@ def _grid_data(
             [b.r0, b.r1, b.c0, b.c1, *(round(v, 3) for v in (b.x0, b.y0, b.x1, b.y1))]
             for b in grid.blocks
         ],
-        ranks=_base64(ranks[cells], "<u4"),
-        scores=_base64(steps, "<u2"),
-        low=low,
-        high=high,
-        row_ends=_base64(ranks[numbers[:, grid.cols]], "<u4") if grid.newline else None,
     )
-
-
-def _base64(values: np.ndarray[Any, Any], dtype: str) -> str:
-    return base64.b64encode(np.ascontiguousarray(values, dtype=dtype).tobytes()).decode("ascii")
 
 
 class TokenMap(gr.HTML):

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from iwp.session import Session
     from iwp.types import Answer, Media
     from iwp.ui.backend import PageRun
+    from iwp.ui.sides import Sides
 
 _UPDATES_HZ = 10.0  # often enough to read along, rare enough for a slow browser
 _MOST_BYTES = 2**30  # a 7B model's session has about 70 MB
@@ -35,6 +36,7 @@ class Asked:
     question: str
     budget: float
     picture: str
+    sides: Sides
 
 
 @dataclass
@@ -44,10 +46,10 @@ class Visitor:
     Attributes:
         asked: the last comparison that was asked for.
         session: the encoded picture, once there is one; serves other budgets.
-        baseline: the answer with every visual token.
+        baseline: the left side's answer.
         wanted: the newest budget, a fraction.
         seq: number of the release that asked for `wanted`; late older releases are ignored.
-        answered: budget of the pruned answer on the page; None while it is not a whole one.
+        answered: budget of the right side's answer on the page; None while it is not a whole one.
         stopped: Stop was pressed after the last question or release.
         run: the run that is going on.
         events: its events that are not on the page yet.

@@ -14,21 +14,16 @@ import torch
 from iwp.budget import check_budget, keep_count
 from iwp.errors import InputError
 from iwp.events import Done, Event, Ranked, SideDone, Stage, Text
+from iwp.layer_average import layer_average
+from iwp.pruners import IWP
+from iwp.pruners.base import Pruner
+from iwp.results import Contender, RunResult
 from iwp.run import Brake, Run
-from iwp.results import RunResult
-from iwp.types import (
-    Answer,
-    Block,
-    Media,
-    Ranking,
-    Side,
-    Timing,
-    TokenGrid,
-    VisualLayout,
-)
+from iwp.types import Answer, Media, Ranking, Side, Timing, VisualLayout
 from iwp.verdict import judge
+from tests.browser.tokens import centre_first, two_grids
 
-SIDE = 27
+LAYERS = 6
 
 
 @dataclass(frozen=True)
@@ -36,8 +31,10 @@ class FakeSession:
     """What the fake engine needs to answer again."""
 
     layout: VisualLayout
-    ranking: Ranking
     question: str
+    method: Pruner
+    against: Pruner | None
+    convention: str
     baseline: Answer | None = None
     nbytes: int = 0
 
@@ -51,6 +48,8 @@ class FakeEngine:
             device=torch.device("cpu"),
             attention="sdpa",
             model=SimpleNamespace(dtype=torch.float32),
+            adapter=SimpleNamespace(decoder_layers=[torch.nn.Identity()] * LAYERS),
+            pruner={"layer": 2},
         )
         self.device_name = "cpu"
         self.word_s = word_s
@@ -61,9 +60,20 @@ class FakeEngine:
         self.finished: list[str] = []
         self._device = threading.Lock()
 
-    def compare(self, media: Media, question: str, budget: float, **_: Any) -> Run:
+    def compare(
+        self,
+        media: Media,
+        question: str,
+        budget: float,
+        *,
+        method: Pruner | None = None,
+        against: Pruner | None = None,
+        convention: str = "cut",
+    ) -> Run:
         self._check(question, budget)
-        return self._run(lambda brake: self._compare(brake, media, question, budget))
+        layout = two_grids(*media.size, crops=self.crops)
+        session = FakeSession(layout, question, method or IWP(), against, convention)
+        return self._run(lambda brake: self._compare(brake, session, budget))
 
     def repruned(self, session: FakeSession, budget: float) -> Run:
         self._check(session.question, budget)
@@ -85,33 +95,42 @@ class FakeEngine:
     def _run(self, work: Any) -> Run:
         return Run(work, self._device, deadline_s=60.0)
 
-    def _compare(self, brake: Brake, media: Media, question: str, budget: float) -> Iterator[Event]:
+    def _compare(self, brake: Brake, session: FakeSession, budget: float) -> Iterator[Event]:
         self.runs.append(("compare", budget))
         yield Stage("encoding")
-        layout = two_grids(*media.size, crops=self.crops)
         yield Stage("ranking")
-        session = FakeSession(layout, centre_first(layout), question)
-        yield Ranked(session, layout, session.ranking)  # type: ignore[arg-type]
-        yield Stage("baseline")
-        answer = yield from self._side(brake, "baseline", question, layout.n)
-        if answer.finish == "eos":
-            session = replace(session, baseline=answer)
-        yield SideDone("baseline", answer, session)  # type: ignore[arg-type]
-        if answer.finish == "eos":
-            yield from self._pruned(brake, session, budget)
+        against = session.against
+        yield Ranked(
+            session,  # type: ignore[arg-type]
+            session.layout,
+            ranking_of(session.method, session.layout),
+            against and ranking_of(against, session.layout),
+        )
+        yield from self._answers(brake, session, budget)
 
     def _repruned(self, brake: Brake, session: FakeSession, budget: float) -> Iterator[Event]:
         self.runs.append(("repruned", budget))
-        yield from self._pruned(brake, session, budget)
+        yield from self._answers(brake, session, budget)
 
-    def _pruned(self, brake: Brake, session: FakeSession, budget: float) -> Iterator[Event]:
-        keep = keep_count(session.layout.n, budget)
+    def _answers(self, brake: Brake, session: FakeSession, budget: float) -> Iterator[Event]:
+        against, left = session.against, tuple(range(session.layout.n))
+        if against is not None or session.baseline is None:
+            if against is not None:
+                left = kept_by(against, session, budget)
+            yield Stage("baseline")
+            answer = yield from self._side(brake, "baseline", session.question, len(left))
+            if answer.finish == "eos":
+                session = replace(session, baseline=answer)
+            yield SideDone("baseline", answer, session, left)  # type: ignore[arg-type]
+            if answer.finish != "eos":
+                return
         yield Stage("pruned")
-        answer = yield from self._side(brake, "pruned", session.question, keep)
-        yield SideDone("pruned", answer, session)  # type: ignore[arg-type]
+        kept = kept_by(session.method, session, budget)
+        answer = yield from self._side(brake, "pruned", session.question, len(kept))
+        yield SideDone("pruned", answer, session, kept)  # type: ignore[arg-type]
         self.finished.append(answer.finish)
-        if answer.finish == "eos" and session.baseline is not None:
-            result = self._result(session, answer, budget)
+        if answer.finish == "eos":
+            result = self._result(session, answer, budget, left, kept)
             yield Done(result, session)  # type: ignore[arg-type]
 
     def _side(self, brake: Brake, side: Side, question: str, tokens: int) -> Any:
@@ -131,57 +150,62 @@ class FakeEngine:
         timing = Timing(0.21, selection, 2e-5 * tokens, 0.21 + 2e-5 * tokens, self.word_s, total)
         return Answer(so_far, 8, tokens, timing, tokens * 2048, None, finish)  # type: ignore[arg-type]
 
-    def _result(self, session: FakeSession, pruned: Answer, budget: float) -> RunResult:
+    def _result(
+        self,
+        session: FakeSession,
+        pruned: Answer,
+        budget: float,
+        left: tuple[int, ...],
+        kept: tuple[int, ...],
+    ) -> RunResult:
         assert session.baseline is not None
-        ranks = session.ranking.ranks
+        n, ranking = session.layout.n, ranking_of(session.method, session.layout)
+        rival = session.against and Contender(
+            method=repr(session.against),
+            kept=left,
+            ranks=tuple(ranking_of(session.against, session.layout).ranks.tolist()),
+            kept_share=len(left) / n,
+            layer_average=average(session.against, len(left), n),
+        )
         return RunResult(
             baseline=session.baseline,
             pruned=pruned,
-            n_visual=session.layout.n,
+            n_visual=n,
             budget=budget,
-            kept=tuple(torch.nonzero(ranks < pruned.visual_tokens).flatten().tolist()),
-            ranks=tuple(ranks.tolist()),
+            kept=kept,
+            ranks=tuple(ranking.ranks.tolist()),
             layout=session.layout,
-            method="fake",
+            method=repr(session.method),
             model=self.vlm.name,
             device=str(self.vlm.device),
             attention=self.vlm.attention,
-            fidelity=judge(session.ranking, session.baseline, pruned, None, None),
+            fidelity=judge(ranking, session.baseline, pruned, None, None),
             warning=self.warning,
+            kept_share=len(kept) / n,
+            layer_average=average(session.method, len(kept), n),
+            rival=rival,
         )
 
 
-def two_grids(width: int, height: int, crops: int = 3) -> VisualLayout:
-    """A base grid and `crops` x `crops` crops with row ends and seams, as LLaVA-OneVision has."""
-    base = TokenGrid(
-        "base", "Base", SIDE, SIDE, 0, (Block(0, SIDE, 0, SIDE, 0.0, 0.0, width, height),)
-    )
-    step_x, step_y = width / crops, height / crops
-    blocks = tuple(
-        Block(
-            *(row * SIDE, (row + 1) * SIDE, col * SIDE, (col + 1) * SIDE),
-            *(col * step_x, row * step_y, (col + 0.985) * step_x, (row + 0.985) * step_y),
-        )
-        for row in range(crops)
-        for col in range(crops)
-    )
-    side = SIDE * crops
-    fine = TokenGrid("fine", "High-res", side, side, SIDE * SIDE, blocks, newline=True)
-    return VisualLayout(SIDE * SIDE + side * (side + 1), width, height, (base, fine))
+def ranking_of(method: Pruner, layout: VisualLayout) -> Ranking:
+    """An order that differs from method to method."""
+    return centre_first(layout, seed=sum(map(ord, method.name)) - sum(map(ord, "iwp")))
 
 
-def centre_first(layout: VisualLayout) -> Ranking:
-    """Ranks from the middle of the picture outwards, with a little noise."""
-    noise = torch.Generator().manual_seed(0)
-    scores = torch.zeros(layout.n)
-    for grid in layout.grids:
-        rows = torch.linspace(-1, 1, grid.rows)[:, None]
-        cols = torch.linspace(-1, 1, grid.stride)[None, :]
-        bump = torch.exp(-2 * (rows**2 + cols**2)).flatten()
-        end = grid.offset + bump.numel()
-        scores[grid.offset : end] = bump + 0.25 * torch.rand(bump.shape, generator=noise)
-    order = torch.argsort(scores, descending=True, stable=True)
-    ranks = torch.empty(layout.n, dtype=torch.int64)
-    ranks[order] = torch.arange(layout.n)
-    kept = torch.linspace(0.0, 1.0, layout.n + 1).sqrt()
-    return Ranking(ranks, scores, weight_errors=1.0 - kept)
+def kept_by(method: Pruner, session: FakeSession, budget: float) -> tuple[int, ...]:
+    """Numbers of the tokens that a method keeps; other ones for every budget unless nested."""
+    n = session.layout.n
+    fraction = budget
+    if session.convention == "average":
+        fraction = float(method.at_average(budget, n, LAYERS).budget)
+    keep = keep_count(n, fraction)
+    if method.nested:
+        ranks = ranking_of(method, session.layout).ranks
+        return tuple((ranks < keep).nonzero().flatten().tolist())
+    first = int(1000 * budget)
+    return tuple(sorted((first + token) % n for token in range(keep + 3)))
+
+
+def average(method: Pruner, kept: int, n: int) -> float:
+    """The layer average of one cut."""
+    return layer_average([(method.layer, kept)], n, LAYERS)

@@ -13,21 +13,11 @@ from iwp.budget import keep_count
 from iwp.ui.visitors import Visitor, Visitors
 from tests.browser.conftest import Visit
 from tests.browser.fake import FakeEngine
+from tests.browser.moves import drag
 
 pytestmark = pytest.mark.browser
 Open = Callable[..., Visit]
 QUESTION = "What is written on it?"
-
-
-def drag(visit: Visit, start: float, end: float, steps: int = 25) -> None:
-    """Move the slider's thumb with the mouse and keep the button down. Fractions of its length."""
-    box = visit.page.locator(".range").bounding_box()
-    assert box is not None
-    middle = box["y"] + box["height"] / 2
-    visit.page.mouse.move(box["x"] + start * box["width"], middle)
-    visit.page.mouse.down()
-    visit.page.mouse.move(box["x"] + end * box["width"], middle, steps=steps)
-    visit.page.wait_for_timeout(100)
 
 
 @pytest.fixture
@@ -126,7 +116,7 @@ def test_the_same_budget_is_answered_after_a_stop(
     assert len(engine.runs) == before
     monkeypatch.setattr(engine, "words", 4000)
     compared.page.click(".presets button:text-is('50 %')")
-    compared.wait_for_text("#status", "Answering with only")
+    compared.wait_for_text("#status", "Answering with what IWP keeps")
     compared.page.click("#stop")
     compared.wait_for_text("#status", "Stopped")
     monkeypatch.setattr(engine, "words", 6)

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests.browser.conftest import Visit
+from tests.browser.moves import look, meet
 
 pytestmark = pytest.mark.browser
 
@@ -20,8 +21,8 @@ MEASURE = """async (mode) => {
     const script = [];
     const flushed = [];
     for (let i = 0; i < 100; i++) {
-        setPercent(5 + ((i * 37) % 90));
         const start = performance.now();
+        setPercent(5 + ((i * 37) % 90));
         draw();
         script.push(performance.now() - start);
         context.getImageData(0, 0, 1, 1);          // wait for the pixels
@@ -37,15 +38,27 @@ MEASURE = """async (mode) => {
 }"""
 
 
+def measure(opened: Visit, view: str, *modes: str) -> None:
+    for mode in modes:
+        took = opened.page.evaluate(MEASURE, mode)
+        assert took["tokens"] > 7290
+        print(
+            f"{view}, {mode}: {took['tokens']:,} tokens on {took['width']}x{took['height']}: "
+            f"draw {took['script50']:.2f} ms (95 %: {took['script95']:.2f}), "
+            f"pixels there after {took['pixels50']:.2f} ms (95 %: {took['pixels95']:.2f})"
+        )
+
+
 def test_redraw_of_a_large_picture(visit: Callable[..., Visit], picture: Path) -> None:
     opened = visit()
     opened.compare(picture, "What?")
     opened.wait_for_text("#status", "Done")
-    for mode in ("mask", "heat", "outline"):
-        took = opened.page.evaluate(MEASURE, mode)
-        assert took["tokens"] > 7290
-        print(
-            f"{mode}: {took['tokens']:,} tokens on {took['width']}x{took['height']}: "
-            f"draw {took['script50']:.2f} ms (95 %: {took['script95']:.2f}), "
-            f"pixels there after {took['pixels50']:.2f} ms (95 %: {took['pixels95']:.2f})"
-        )
+    measure(opened, "one side", "mask", "heat", "outline")
+
+
+def test_redraw_of_a_difference(visit: Callable[..., Visit], picture: Path) -> None:
+    opened = visit()
+    meet(opened, picture, "FastV", "IWP")
+    look(opened, "difference")
+    assert min(opened.view("counts")) > 0
+    measure(opened, "difference", "mask", "outline")

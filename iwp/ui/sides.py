@@ -1,0 +1,100 @@
+"""The two sides of the page: what the menus offer, what was chosen, and how it is called."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final, cast
+
+from iwp.contest import Contest
+from iwp.engine import choose_method
+from iwp.pruners import PRUNERS
+from iwp.ui import text
+
+if TYPE_CHECKING:
+    from iwp.adapters.base import VLM
+    from iwp.pruners.base import Pruner
+    from iwp.types import Convention, Media
+    from iwp.ui.backend import Backend, PageRun
+
+EVERY: Final = "every"
+"""The left menu's value for no method."""
+FIRST: Final = "iwp"
+CONVENTIONS: Final[dict[str, Convention]] = {text.AT_THE_CUT: "cut", text.AVERAGE: "average"}
+
+
+@dataclass(frozen=True)
+class Sides:
+    """What is compared.
+
+    Attributes:
+        left: the left side's method, or None for every visual token.
+        right: the right side's.
+        convention: what both sides' budget is a fraction of.
+    """
+
+    left: Pruner | None
+    right: Pruner
+    convention: Convention = "cut"
+
+    @property
+    def titles(self) -> tuple[str, str]:
+        """What the answers are called, left and right."""
+        left = text.BASELINE if self.left is None else text.KEPT_BY.format(called(self.left))
+        return left, text.KEPT_BY.format(called(self.right))
+
+    @property
+    def pruners(self) -> tuple[Pruner, ...]:
+        """The methods, left first."""
+        return (self.right,) if self.left is None else (self.left, self.right)
+
+    def start(self, engine: Backend, media: Media, question: str, budget: float) -> PageRun:
+        """Start comparing them.
+
+        Raises:
+            InputError: the question or the budget cannot be used.
+        """
+        return engine.compare(
+            media,
+            question,
+            budget,
+            method=self.right,
+            against=self.left,
+            convention=self.convention,
+        )
+
+
+def called(method: Pruner | type[Pruner]) -> str:
+    """A method's name for people."""
+    kind = method if isinstance(method, type) else type(method)
+    return kind.__name__
+
+
+def methods() -> list[tuple[str, str]]:
+    """(label, name) of every method, IWP first: the entries of the right menu."""
+    kinds = sorted(PRUNERS.values(), key=lambda kind: kind.name != FIRST)
+    return [
+        (f"{called(kind)} (arXiv {kind.paper})" if kind.paper else called(kind), kind.name)
+        for kind in kinds
+    ]
+
+
+def choose(vlm: VLM, budget: float, left: str | None, right: str, convention: str) -> Sides:
+    """The sides with the settings that the model recommends.
+
+    Args:
+        vlm: the model that is to be pruned.
+        budget: the fraction that both sides are asked for.
+        left: a method's name, or `EVERY` or None for every visual token.
+        right: a method's name.
+        convention: "cut" or "average".
+
+    Raises:
+        InputError: a name is unknown, or a method cannot be used with this model.
+    """
+    contest = Contest(
+        method=choose_method(vlm, budget, str(right)),
+        rival=None if left in (None, EVERY) else choose_method(vlm, budget, str(left)),
+        budget=budget,
+        convention=cast("Convention", convention),  # refused there if it is none
+    )
+    return Sides(contest.rival, contest.method, contest.convention)

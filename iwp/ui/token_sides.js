@@ -1,0 +1,113 @@
+// The two sides of a comparison: which visual tokens each method keeps at a budget, and how the
+// sides differ. Knows no picture. A token's state is a number: kept by the first side counts 1, by
+// the second 2.
+
+const STEPS = 1000;                // positions of the budget, 0.1 % apart
+
+function decodeArray(text, ArrayType) {
+  const binary = atob(text);
+  const bytes = new Uint8Array(binary.length);
+  for (let i = 0; i < binary.length; i++) bytes[i] = binary.charCodeAt(i);
+  return new ArrayType(bytes.buffer);
+}
+
+// 256 colours from first kept to last kept, ABGR
+const HEAT_STOPS = [
+  [253, 231, 37], [94, 201, 98], [33, 145, 140], [59, 82, 139], [68, 1, 84],
+];
+const HEAT = Uint32Array.from({ length: 256 }, (_, i) => {
+  const position = (i / 255) * (HEAT_STOPS.length - 1);
+  const low = Math.min(HEAT_STOPS.length - 2, Math.floor(position));
+  const mix = (channel) => Math.round(
+    HEAT_STOPS[low][channel]
+    + (HEAT_STOPS[low + 1][channel] - HEAT_STOPS[low][channel]) * (position - low),
+  );
+  return ((0x99 << 24) | (mix(2) << 16) | (mix(1) << 8) | mix(0)) >>> 0;
+});
+
+class Side {
+  constructor(wire, n) {
+    const Counts = n < 65535 ? Uint16Array : Uint32Array;
+    this.name = wire.name;
+    this.merges = wire.merges;
+    this.n = n;
+    this.low = wire.low;
+    this.high = wire.high;
+    this.scores = decodeArray(wire.scores, Uint16Array);
+    this.weight = wire.weight ? decodeArray(wire.weight, Uint16Array) : null;
+    // The others keep what the server says, for one budget: see `choose`.
+    this.live = Boolean(wire.ranks);
+    this.kept = new Uint8Array(n);         // 1 where kept
+    this.count = 0;
+    this.percent = null;                   // the budget that `kept` belongs to
+    if (!this.live) return;
+    this.ranks = decodeArray(wire.ranks, Counts);
+    this.keptAt = decodeArray(wire.kept_at, Counts);
+    this.order = new Counts(n);
+    this.ranks.forEach((rank, token) => { this.order[rank] = token; });
+  }
+
+  // How many tokens a budget leaves; null where it is out of reach.
+  countAt(percent) {
+    const count = this.keptAt[Math.round(percent * 10) - 1];
+    return count > this.n ? null : count;
+  }
+
+  // The lowest budget that keeps so many tokens; all is always within reach.
+  percentFor(count) {
+    const step = this.keptAt.findIndex((at) => at >= count && at <= this.n);
+    return (step + 1) / 10;
+  }
+
+  // Bring a live side to a budget: only tokens whose fate changes are touched.
+  settle(percent) {
+    const count = percent === null ? null : this.countAt(percent);
+    this.percent = count === null ? null : percent;
+    if (count === null) return;
+    for (let rank = this.count; rank < count; rank++) this.kept[this.order[rank]] = 1;
+    for (let rank = count; rank < this.count; rank++) this.kept[this.order[rank]] = 0;
+    this.count = count;
+  }
+
+  // What the server says that the others keep: one bit for each token, lowest bit first.
+  choose(bits, percent) {
+    const bytes = decodeArray(bits, Uint8Array);
+    this.count = 0;
+    for (let token = 0; token < this.n; token++) {
+      const kept = (bytes[token >> 3] >> (token & 7)) & 1;
+      this.kept[token] = kept;
+      this.count += kept;
+    }
+    this.percent = percent;
+  }
+
+  score(token) {
+    return this.low + ((this.high - this.low) * this.scores[token]) / 65535;
+  }
+
+  // Colour of every token in a heat map: by rank, or by score where there is no lasting order.
+  // The square root spreads the first ranks, where the interesting budgets are.
+  get heat() {
+    if (!this.heatColours) {
+      const share = this.live
+        ? (token) => this.ranks[token] / this.n
+        : (token) => 1 - this.scores[token] / 65535;
+      this.heatColours = Uint32Array.from(this.kept, (_, token) => (
+        HEAT[Math.min(255, Math.floor(256 * Math.sqrt(share(token))))]
+      ));
+    }
+    return this.heatColours;
+  }
+}
+
+// The states of all tokens, and how many are in each.
+function combine(sides, states) {
+  const counts = [0, 0, 0, 0];
+  const [first, second] = sides.map((side) => side.kept);
+  for (let token = 0; token < states.length; token++) {
+    const state = second ? first[token] | (second[token] << 1) : first[token];
+    states[token] = state;
+    counts[state] += 1;
+  }
+  return counts;
+}
