@@ -46,6 +46,17 @@ class Neighbours(Pruner):
 
 
 @dataclass(frozen=True)
+class Everything(Neighbours):
+    """Keeps every token; each becomes another, and every third counts for two."""
+
+    def choose(self, view: LayerView) -> Choice:
+        numbers = torch.arange(view.n)
+        sizes = 1.0 + (numbers % 3 == 0)
+        rows = view.hidden[view.visual].float().roll(1, dims=0)
+        return Choice(numbers, None, rows, sizes if self.sized else None, numbers)
+
+
+@dataclass(frozen=True)
 class Sequenced(Pruner):
     """Several cuts of any kind."""
 

@@ -9,11 +9,13 @@ import pytest
 import torch
 from torch import Tensor
 
+from iwp.pruners import Uniform
 from iwp.pruning import prune
 from iwp.types import Trace
+from tests import hiding as truths
 from tests.families import FAMILIES
 from tests.hiding import NEAR, dropped_columns, hiding, visual_columns
-from tests.neighbours import Neighbours, all_means
+from tests.neighbours import Everything, Neighbours, all_means
 from tests.prompts import SMALL, TALL, WIDE, batch, written
 
 STEPS = 5
@@ -108,3 +110,20 @@ def test_beams(family: str, layer: int) -> None:
 def test_without_a_cache(layer: int) -> None:
     network = model("llava_onevision", "sdpa")
     agree(network, inputs_of("llava_onevision"), Neighbours(layer=layer), use_cache=False)
+
+
+@families
+@kernels
+@pytest.mark.parametrize("layer", [0, 2])
+@sizes
+def test_where_all_tokens_stay(family: str, kernel: str, layer: int, sized: bool) -> None:
+    network, pruner = model(family, kernel), Everything(budget=1.0, layer=layer, sized=sized)
+    for prompts in (ONE, PAIR):
+        inputs = inputs_of(family, prompts)
+        trace = truths.agree(network, inputs, pruner, max_new_tokens=STEPS)
+        assert [len(cut.kept) for cut in trace.cuts] == trace.n_visual
+    logits = []
+    for other in (pruner, Uniform(budget=1.0, layer=layer), Everything(1.0, layer, not sized)):
+        with prune(network, other):
+            logits.append(written(network, inputs_of(family), max_new_tokens=1)[1])
+    assert all((logits[0] - other).abs().max() > 10 * NEAR for other in logits[1:])

@@ -17,8 +17,17 @@ from iwp.pruning import prune
 from iwp.trunk import Trunk
 from tests import tiny
 from tests.families import FAMILIES
-from tests.hiding import NEAR, Became, dropped_of, hiding, hiding_from, visual_columns
-from tests.neighbours import Neighbours, Sequenced, means
+from tests.hiding import (
+    NEAR,
+    Became,
+    as_chosen,
+    choices_of,
+    dropped_of,
+    hiding,
+    hiding_from,
+    visual_columns,
+)
+from tests.neighbours import Everything, Neighbours, Sequenced, means
 from tests.prompts import SMALL, TALL, WIDE, written
 from tests.test_generate import answered
 from tests.test_generate_options import longer, told
@@ -76,25 +85,43 @@ def test_a_trunk_gives_the_same(family: str, kernel: str, layer: int) -> None:
 # --- several turns with one cache -----------------------------------------------------------------
 
 
-@families
 @kernels
-@pytest.mark.parametrize("layer", [1, 3])
+@pytest.mark.parametrize("layer", [0, 2])
+def test_where_all_tokens_stay(kernel: str, layer: int) -> None:
+    network, pruner = model(FAMILY, kernel), Everything(budget=1.0, layer=layer)
+    visual, inputs = prepared(network, FAMILY)
+    with choices_of(pruner) as choices:
+        tokens, logits = answered(network, generate.prefill(network, **inputs, pruner=pruner))
+        shared = Trunk(network, layer=layer, **inputs).prefill(pruner)
+    with hiding(network, [visual[:0]], layer, [as_chosen(visual, choices[0])]):
+        true_tokens, truth = answered(network, generate.prefill(network, **inputs))
+    for ours in ((tokens, logits), answered(network, shared)):
+        assert torch.equal(ours[0], true_tokens)
+        assert (ours[1] - truth).abs().max() < NEAR
+
+
+@pytest.mark.parametrize("family", [FAMILY, "qwen2_5_vl"])
+@kernels
 @pytest.mark.parametrize("prompts", [1, 2])
-def test_a_second_question(family: str, kernel: str, layer: int, prompts: int) -> None:
-    network = model(family, kernel)
+@pytest.mark.parametrize("method", [Neighbours, Everything])
+def test_a_second_question(
+    family: str, kernel: str, prompts: int, method: type[Neighbours]
+) -> None:
+    layer = 2
+    network, pruner = model(family, kernel), method(budget=1.0, layer=layer)
     inputs = inputs_of(family, ((WIDE, "What is it?"), (TALL, "How tall is this?"))[:prompts])
 
     def both_turns() -> Any:
         cache = DynamicCache(config=network.config)
         return told(network, longer(told(network, inputs, cache), inputs, " And then?"), cache)
 
-    with prune(network, Neighbours(layer=layer)) as trace:
+    with choices_of(pruner) as choices, prune(network, pruner) as trace:
         cut = both_turns()
     columns = visual_columns(network, inputs["input_ids"])
     assert len(trace.cuts) == len(columns) == prompts
-    told_of = list(zip(columns, trace.cuts, strict=True))
-    became = [means(*one, sized=True) for one in told_of]
-    with hiding(network, [dropped_of(*one) for one in told_of], layer, became):
+    dropped = [dropped_of(*one) for one in zip(columns, trace.cuts, strict=True)]
+    became = [as_chosen(*one) for one in zip(columns, choices, strict=True)]
+    with hiding(network, dropped, layer, became):
         truth = both_turns()
     assert torch.equal(cut.sequences, truth.sequences)
     assert all((a - b).abs().max() < NEAR for a, b in zip(cut.logits, truth.logits, strict=True))
@@ -145,10 +172,9 @@ SEQUENCES = {
 
 
 @pytest.mark.parametrize("name", SEQUENCES)
-@pytest.mark.parametrize("prompts", [1, 3])
+@pytest.mark.parametrize(("family", "prompts"), [(FAMILY, 3), ("qwen3_vl", 1), ("qwen3_vl", 3)])
 @kernels
-@pytest.mark.parametrize("family", [FAMILY, "qwen3_vl"])
-def test_several_cuts(family: str, kernel: str, prompts: int, name: str) -> None:
+def test_several_cuts(family: str, prompts: int, kernel: str, name: str) -> None:
     network, cuts = model(family, kernel), SEQUENCES[name]
     asked = (WIDE, "What is it?"), (SMALL, TALL, "Which one?"), (SMALL, "A much longer question?")
     inputs = inputs_of(family, asked[:prompts])
