@@ -36,7 +36,11 @@ def layer_average(plan: Plan, n: int, layers: int) -> float:
 
 
 def budget_for(
-    average: float, plan_at: Callable[[float], Plan], n: int, layers: int
+    average: float,
+    plan_at: Callable[[float], Plan],
+    n: int,
+    layers: int,
+    name: str = "This method",
 ) -> tuple[float, float]:
     """The budget that brings the layer average nearest to the one that is wanted.
 
@@ -49,6 +53,7 @@ def budget_for(
         plan_at: the cuts at a budget; no budget may leave fewer tokens than a smaller one.
         n: visual tokens of the prompt.
         layers: the decoder's layers.
+        name: the method's, for people.
 
     Returns:
         The budget, and the average that it gives. Report that one, not the one wanted.
@@ -67,8 +72,8 @@ def budget_for(
     least = read(low)
     if least > wanted + 0.5:
         raise InputError(
-            f"This method cannot bring the layer average down to {average:.1%}: with next to no "
-            f"token left it is {least / n:.1%}. Cut before an earlier layer."
+            f"{name} cannot bring the layer average down to {average:.1%}: with next to no token "
+            f"left it is {least / n:.1%}. Ask for more, or cut before an earlier layer."
         )
     for _ in range(_STEPS):
         middle = (low + high) / 2

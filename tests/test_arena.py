@@ -220,7 +220,7 @@ def test_another_average_is_another_budget(engine: Engine, vlm: VLM) -> None:
 def test_an_average_out_of_reach_is_refused(engine: Engine, vlm: VLM) -> None:
     late = choose_method(vlm, 1, layer=3)
     run = engine.compare(MEDIA, QUESTION, 0.1, method=late, convention="average")
-    with pytest.raises(InputError, match="cannot bring the layer average down"):
+    with pytest.raises(InputError, match="IWP cannot bring the layer average down"):
         run.result()
     session = _done(engine.compare(MEDIA, QUESTION, 0.9, convention="average")).session
     with pytest.raises(InputError, match="cannot bring the layer average down"):

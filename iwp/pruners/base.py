@@ -261,7 +261,9 @@ class Pruner(ABC):
         Raises:
             InputError: the method cannot read so little.
         """
-        budget, _ = budget_for(average, lambda at: replace(self, budget=at).plan(n), n, layers)
+        budget, _ = budget_for(
+            average, lambda at: replace(self, budget=at).plan(n), n, layers, type(self).__name__
+        )
         return replace(self, budget=budget)
 
     @abstractmethod
