@@ -117,8 +117,8 @@ def _tokens(columns: tuple[Column, Column], n: int) -> str:
 def _shares(columns: tuple[Column, Column]) -> list[str]:
     """Both ways of telling a budget, so that any two methods can be held against each other."""
     rows = (
-        (text.KEPT_SHARE, [column.kept_share for column in columns]),
-        (text.LAYER_AVERAGE, [column.layer_average for column in columns]),
+        (report.CONVENTIONS["cut"], [column.kept_share for column in columns]),
+        (report.CONVENTIONS["average"], [column.layer_average for column in columns]),
     )
     return [
         _line(label, *(_shown(report.percent, share) for share in shares), _ratio(*shares))
