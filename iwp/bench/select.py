@@ -25,7 +25,7 @@ from iwp import measure
 from iwp.bench import output
 from iwp.errors import InputError
 from iwp.pruners import PRUNERS, LayerView, Pruner
-from iwp.types import Tower
+from iwp.types import Embeddings, Tower
 
 TOKENS = (729, 2916, 7290)
 LAYERS = 28
@@ -58,9 +58,10 @@ def scene(n: int, config: Qwen2Config, device: torch.device, dtype: torch.dtype)
     rows = torch.arange(total, device=device)
     cos, sin = Qwen2RotaryEmbedding(config).to(device)(hidden.to(device), rows[None])
     visual = rows[_BEFORE : _BEFORE + n]
+    hidden = hidden.to(device, dtype)
     now = LayerView(
         _layer(config, 1).to(device, dtype),
-        hidden.to(device, dtype),
+        hidden,
         cos[0],
         sin[0],
         visual,
@@ -68,8 +69,9 @@ def scene(n: int, config: Qwen2Config, device: torch.device, dtype: torch.dtype)
         rows,
         final_norm=torch.nn.RMSNorm(config.hidden_size).to(device, dtype),
         tower=Tower(tower.saliency.to(device), tower.keys.to(device)),
+        embeddings=Embeddings(hidden[visual], hidden[_BEFORE + n :]),
     )
-    earlier = (hidden + normal(total, config.hidden_size)).to(device, dtype)
+    earlier = hidden + normal(total, config.hidden_size).to(device, dtype)
     return replace(
         now, previous=replace(now, layer=_layer(config, 0).to(device, dtype), hidden=earlier)
     )
