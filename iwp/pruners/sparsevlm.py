@@ -172,7 +172,7 @@ class Recycled(Rated):
         rows = view.hidden[view.visual].float()
         centres, label = density_peaks(rows[pool], count)
         into.index_copy_(0, pool, pool[label])
-        merged, _ = means(rows, into, pool[centres])
+        merged, _ = means(rows[pool], label, centres)
         kept = torch.cat((order[:chosen], pool[centres])).sort().values
         rows = rows.index_copy(0, pool[centres], merged)[kept]
         return Choice(kept, scores, rows, into=into)
