@@ -112,7 +112,7 @@ def answers(vlm: VLM, session: Session, contest: Contest, brake: Brake) -> Itera
         device=measure.device_name(vlm.device),
         attention=vlm.attention,
         fidelity=judge(
-            _of_one_cut(ranking, method),
+            _told_by(ranking, contest),
             left_answer,
             right.answer,
             session.first_logits,
@@ -150,12 +150,13 @@ def _ranked_anew(vlm: VLM, session: Session, contest: Contest, brake: Brake) -> 
     return replace(session, contest=contest, ranking=ranking, rival_ranking=rival)
 
 
-def _of_one_cut(ranking: Ranking, method: Pruner) -> Ranking:
-    """The ranking with its errors only where they tell what the method loses.
+def _told_by(ranking: Ranking, contest: Contest) -> Ranking:
+    """The ranking with its errors only where they tell what the right side lost to the left one.
 
     They are those of dropping tokens at the first cut, and say nothing about others.
     """
-    if len(method.cuts) == 1 and not method.merges:
+    method = contest.method
+    if contest.rival is None and len(method.cuts) == 1 and not method.merges:
         return ranking
     return replace(ranking, weight_errors=None, output_errors=None)
 

@@ -11,16 +11,16 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Fidelity:
-    """How close the pruned side is to every visual token, and to the other side.
+    """How close the pruned side is to the baseline; None where the left side was pruned, too.
 
     Attributes:
         dual_weight_error: relative error of the implicit weight at the cut, 0 to about 1; None for
             methods that cut several times or put tokens together.
         output_error: relative error of the attention's output at the cut, for the text's queries;
             None as well.
-        first_token_kl: KL(baseline || pruned) of the first token's distribution, in nats; None
-            where the other side was pruned, too.
-        same_answer: whether both greedy answers are the same text; None where one was cut short.
+        first_token_kl: KL(baseline || pruned) of the first token's distribution, in nats.
+        same_answer: whether both greedy answers are the same text, whatever the left side read;
+            None where one was cut short.
     """
 
     dual_weight_error: float | None
