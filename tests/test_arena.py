@@ -101,6 +101,15 @@ def test_what_is_held_against_the_baseline_is_left_out(engine: Engine, vlm: VLM)
     assert against.fidelity == Fidelity(None, None, None, same)
 
 
+@pytest.mark.parametrize("name", iwp.PRUNERS)
+def test_errors_are_told_of_one_cut_that_drops(engine: Engine, vlm: VLM, name: str) -> None:
+    method = choose_method(vlm, 1, name)
+    fidelity = engine.compare(MEDIA, QUESTION, 0.4, method=method).result().fidelity
+    simple = len(method.cuts) == 1 and not method.merges
+    assert (fidelity.dual_weight_error is None) is (fidelity.output_error is None) is (not simple)
+    assert fidelity.first_token_kl is not None
+
+
 def test_another_budget_answers_both_sides_again(engine: Engine, vlm: VLM) -> None:
     sides = {"method": choose_method(vlm, 1), "against": choose_method(vlm, 1, "uniform")}
     first = _done(engine.compare(MEDIA, QUESTION, 0.25, **sides))
