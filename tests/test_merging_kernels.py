@@ -9,6 +9,7 @@ from transformers import DynamicCache
 from transformers.masking_utils import AttentionMaskInterface, flash_attention_mask
 from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS
 
+from iwp import generate
 from iwp.errors import IWPError
 from iwp.pruners import Choice, LayerView
 from iwp.pruning import prune
@@ -52,6 +53,20 @@ def test_flash_attention_takes_rows_and_no_sizes(
     assert (logits - wanted).abs().max() < NEAR
     with pytest.raises(IWPError, match="sdpa"), prune(network, Neighbours(layer=layer)):
         network(**inputs)
+
+
+@pytest.mark.parametrize("attention", ["sdpa", "eager"])
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
+def test_half_precision(attention: str, dtype: torch.dtype) -> None:
+    exact, network = tiny.model(attention), tiny.model(attention).to(dtype)
+    embeds, visual = embedded(exact, tiny.inputs())
+    pruner = Neighbours(layer=2)
+    truth = generate.prefill(exact, embeds, visual, pruner=pruner).logits
+    state = generate.prefill(network, embeds.to(dtype), visual, pruner=pruner)
+    noise = generate.prefill(network, embeds.to(dtype), visual).logits
+    noise -= generate.prefill(exact, embeds, visual).logits
+    assert (state.logits - truth).abs().max() < 3 * noise.abs().max()
+    assert len(list(generate.decode(network, state, 3, stop_ids=()))) == 3
 
 
 def test_sizes_count_once() -> None:
