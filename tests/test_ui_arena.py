@@ -131,6 +131,21 @@ def test_every_visual_token_is_answered_once(
     assert [len(kept.kept) for kept in (before[5], last[4])] == [1, 1]
 
 
+def test_a_budget_out_of_reach_leaves_the_answers(
+    handlers: Handlers, engine: FakeEngine, picture: str
+) -> None:
+    begin(handlers, picture, "What?", 0.5, "fastv", "iwp", "average")
+    before = follow(handlers)[-1]
+    release(handlers, 0.1, 1)
+    with pytest.raises(gr.Error, match="layer average down to 10"):
+        list(handlers.repruned(TAB))
+    assert handlers._visitors.get("tab").page.answers() == before[1:]
+    release(handlers, 0.6, 2)
+    *_, last = handlers.repruned(TAB)
+    assert text.DONE in last[3]
+    assert engine.runs == [("compare", 0.5), ("repruned", 0.6)]
+
+
 @pytest.mark.parametrize(
     ("left", "right", "convention", "sentence"),
     [

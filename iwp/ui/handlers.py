@@ -139,12 +139,13 @@ class Handlers:
             return  # a comparison that is going on looks here at its end
         if visitor.stopped or visitor.answered == budget:
             return
+        with sentences():  # a refusal leaves the answers that are there
+            run = self._engine.repruned(session, budget)
         visitor.answered, page = None, replace(visitor.page, pruned="")
         if asked.sides.left is not None:
             visitor.baseline, page = None, replace(page, baseline="")
         visitor.show(replace(page, timings=table(visitor, asked.sides, None)))
-        with sentences():
-            visitor.start(self._engine.repruned(session, budget))
+        visitor.start(run)
         yield from self._follow(visitor, asked, budget, again=True)
 
     # --- Stop and leaving ----------------------------------------------------------------

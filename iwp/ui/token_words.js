@@ -72,7 +72,7 @@ function showBudget() {
   for (const button of presets.children) {
     button.setAttribute("aria-pressed", String(Number(button.dataset.percent) === percent));
   }
-  const summary = map && map.n ? summaryOf(shownSides()) : map ? "ranking the visual tokens" : "";
+  const summary = map && map.n ? summaryOf(shownSides()) : map ? "its visual tokens are not ranked yet" : "";
   find(".summary").textContent = summary;
   find(".lasting").textContent = lasting();
   range.setAttribute("aria-valuetext", percentText(percent) + (summary ? ", " + summary : ""));

@@ -77,6 +77,7 @@ class FakeEngine:
 
     def repruned(self, session: FakeSession, budget: float) -> Run:
         self._check(session.question, budget)
+        kept_by(session.method, session, budget)  # refused here where it is out of reach
         return self._run(lambda brake: self._repruned(brake, session, budget))
 
     @property

@@ -11,6 +11,7 @@ from iwp.budget import keep_count
 from iwp.engine import Engine
 from iwp.settings import Settings
 from tests.browser.conftest import Visit, serve
+from tests.browser.moves import look, meet
 
 pytestmark = pytest.mark.browser
 EMBEDDED = Path(__file__).parents[2] / "assets" / "demo-model" / "config.json"
@@ -51,3 +52,17 @@ def test_two_answers_of_a_real_model(
     kept = f"{opened.view('keep'):,} of {n:,}"
     opened.wait_for_text("#timings", kept)
     opened.wait_for_text("#status", "Done")
+
+
+def test_two_methods_on_a_real_model(
+    visit: Callable[..., Visit], real_address: str, picture: Path, pictures_folder: Path
+) -> None:
+    opened = meet(visit(real_address), picture, "FastV", "DART")
+    look(opened, "difference")
+    neither, left, right, both = opened.view("counts")
+    n = opened.view("map.n")
+    assert neither + left + right + both == n
+    assert left + both == keep_count(n, 0.222)
+    table = opened.page.inner_text("#timings")
+    assert f"{left + both:,} of {n:,}\t{right + both:,} of {n:,}" in table
+    opened.page.screenshot(path=pictures_folder / "real-arena.png", full_page=True)
