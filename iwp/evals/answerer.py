@@ -6,7 +6,7 @@ from collections import defaultdict
 from collections.abc import Collection, Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -14,16 +14,13 @@ from transformers import StoppingCriteriaList
 
 from iwp import measure
 from iwp.adapters.base import VLM
-from iwp.budget import check_budget
-from iwp.errors import InputError
+from iwp.contest import Contest
 from iwp.evals import conversations, generation
 from iwp.evals.conversations import Conversation
 from iwp.evals.figures import Figures, of_trace
 from iwp.pruners import Pruner
 from iwp.pruning import prune
 from iwp.types import Trace
-
-Convention = Literal["cut", "average"]
 
 
 @dataclass(frozen=True)
@@ -41,29 +38,17 @@ class Answerer:
     def __init__(
         self,
         vlm: VLM,
-        pruner: Pruner | None,
-        convention: Convention = "cut",
+        contest: Contest | None = None,
         pictures: Mapping[str, Any] | None = None,
     ) -> None:
         """What answers, and how.
 
         Args:
             vlm: the model.
-            pruner: the method; None keeps every visual token.
-            convention: whether the method's budget is what its last cut leaves, or what a layer
-                reads on average.
+            contest: the method and its budget, in either convention; None keeps every visual token.
             pictures: what else the processor is told about pictures.
-
-        Raises:
-            InputError: there is no such convention, or the method finds its own budget, which is
-                no average.
         """
-        if convention not in ("cut", "average"):
-            raise InputError(f"The convention is cut or average, not {convention!r}.")
-        if pruner is not None and convention == "average":
-            check_budget(pruner.budget)
-        self._vlm, self._pruner, self._pictures = vlm, pruner, dict(pictures or {})
-        self._to_average = pruner is not None and convention == "average"
+        self._vlm, self._contest, self._pictures = vlm, contest, dict(pictures or {})
         self._layers = len(vlm.adapter.decoder_layers)
         self._threads = measure.cpu_threads(vlm.model, vlm.device)
         self.figures = Figures()
@@ -101,15 +86,13 @@ class Answerer:
         processor = self._vlm.processor
         inputs = conversations.batch(processor, [asked[i] for i in numbers], self._pictures)
         counts = self._visual_tokens(inputs["input_ids"])
-        if self._to_average and len(set(counts)) > 1:  # an average takes a budget of its own
+        averaged = self._contest is not None and self._contest.convention == "average"
+        if averaged and len(set(counts)) > 1:  # each number of tokens takes a budget of its own
             for n in set(counts):
                 alike = [i for i, count in zip(numbers, counts, strict=True) if count == n]
                 self._same_kind(alike, asked, given, uncounted, replies)
             return
-        pruner = self._pruner
-        if pruner is not None and self._to_average and counts[0]:
-            budget = check_budget(pruner.budget)
-            pruner = pruner.at_average(budget, counts[0], self._layers)
+        pruner = self._pruner(counts[0])
         made, trace, seconds = self._generate(inputs, given, pruner, Trace(counts))
         lengths = inputs["attention_mask"].sum(dim=1).tolist()
         until = generation.stops(given)
@@ -138,6 +121,12 @@ class Answerer:
             ids = vlm.model.generate(**on_device, **options, pad_token_id=self._pad)
         return ids[:, prompt:].cpu(), done, watch.seconds()
 
+    def _pruner(self, n: int) -> Pruner | None:
+        """What prunes prompts of n visual tokens."""
+        if self._contest is None:
+            return None
+        return self._contest.on(n, self._layers).method if n else self._contest.method
+
     @property
     def _pad(self) -> int:
         pad = self._vlm.processor.tokenizer.pad_token_id
@@ -156,15 +145,6 @@ class Answerer:
         # Not stripped yet: a stop may end in blanks.
         text = self._vlm.processor.tokenizer.decode(ids[:written], skip_special_tokens=True)
         return Reply(text[: generation.end(text, until)].strip(), length, written)
-
-
-def described(pruner: Pruner | None, convention: Convention) -> str:
-    """The method with all its options, for people."""
-    if pruner is None:
-        return "every visual token"
-    if convention == "cut":
-        return str(pruner)
-    return f"{pruner} on layer average"
 
 
 def _moved(value: Any, vlm: VLM) -> Any:

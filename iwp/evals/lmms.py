@@ -19,11 +19,13 @@ from tqdm import tqdm
 
 from iwp import options
 from iwp.adapters import load
+from iwp.contest import Contest
 from iwp.engine import choose_method
 from iwp.errors import InputError, IWPError
 from iwp.evals import conversations
-from iwp.evals.answerer import Answerer, Convention, described
+from iwp.evals.answerer import Answerer
 from iwp.evals.figures import Figures
+from iwp.types import Convention
 
 try:
     from lmms_eval.api.instance import GenerationResult, Instance, TokenCounts
@@ -106,14 +108,15 @@ class PrunedModel(lmms):
         least = None if min_pixels is None else _whole("min_pixels", min_pixels)
         most = None if max_pixels is None else _whole("max_pixels", max_pixels)
         pictures = conversations.limits(vlm.processor, least, most)
+        contest, self._method = None, "every visual token"
         if pruner == "full":
             if settings or layer is not None:
                 raise InputError("pruner=full cuts nothing and has no layer or other option.")
-            method = None
         else:
             method = choose_method(vlm, budget, pruner, layer, _parsed(settings))  # type: ignore[arg-type]
-        self._vlm, self._answerer = vlm, Answerer(vlm, method, convention, pictures)
-        self._method = described(method, convention)
+            contest = Contest(method, None, method.budget, convention)
+            self._method = f"{method}, its budget counted as {convention}"
+        self._vlm, self._answerer = vlm, Answerer(vlm, contest, pictures)
         if self.accelerator.is_main_process:
             logger.info(f"IWP: {vlm.name} on {self._processes} process(es), {self._method}")
 

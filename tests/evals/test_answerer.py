@@ -8,26 +8,26 @@ import pytest
 import torch
 
 from iwp.budget import keep_count
-from iwp.errors import InputError
-from iwp.evals.answerer import Answerer, Reply, described
+from iwp.contest import Contest
+from iwp.engine import choose_method
+from iwp.evals.answerer import Answerer, Reply
 from iwp.evals.conversations import Conversation
 from iwp.evals.figures import Figures, of_trace
-from iwp.pruners import IWP, Pruner, PyramidDrop, Random
-from iwp.types import Cut, Trace
+from iwp.pruners import IWP, PRUNERS, Pruner, PyramidDrop
+from iwp.types import Convention, Cut, Trace
 from tests import tiny
 from tests.evals.asking import asked, vlm
 
 MAIN = ("llava_onevision", "qwen2_5_vl")
 GIVEN = {"max_new_tokens": 6, "temperature": 0}
-METHODS = {
-    "full": None,
-    "iwp": IWP(0.3, layer=2),
-    "random": Random(0.3, layer=2),
-    "pyramiddrop": PyramidDrop(0.6, 1, (2, 4)),
-}
+IWP_30 = IWP(0.3, layer=2)
 
 every_family = pytest.mark.parametrize("name", MAIN)
-every_method = pytest.mark.parametrize("method", METHODS.values(), ids=METHODS)
+
+
+def _answerer(name: str, method: Pruner | None, convention: Convention = "cut") -> Answerer:
+    contest = None if method is None else Contest(method, None, method.budget, convention)
+    return Answerer(vlm(name), contest)
 
 
 def _rows(name: str, video: str) -> list[Conversation]:
@@ -48,12 +48,11 @@ def _close(a: Figures, b: Figures) -> bool:
 
 
 @every_family
-@every_method
-def test_a_batch_is_answered_like_its_questions_alone(
-    name: str, method: Pruner | None, video: str
-) -> None:
+@pytest.mark.parametrize("method", ["full", *PRUNERS])
+def test_a_batch_is_answered_like_its_questions_alone(name: str, method: str, video: str) -> None:
     rows = _rows(name, video)
-    together, alone = Answerer(vlm(name), method), Answerer(vlm(name), method)
+    pruner = None if method == "full" else choose_method(vlm(name), 0.4, method)
+    together, alone = _answerer(name, pruner), _answerer(name, pruner)
     replies = together.answer(rows, GIVEN)
     assert replies == [alone.answer([row], GIVEN)[0] for row in rows]
     assert _close(together.figures, alone.figures)
@@ -64,7 +63,7 @@ def test_a_batch_is_answered_like_its_questions_alone(
 @every_family
 def test_pruning_is_what_changes_the_answers(name: str, video: str) -> None:
     rows = _rows(name, video)
-    full, pruned = (Answerer(vlm(name), m).answer(rows, GIVEN) for m in (None, IWP(0.05, layer=1)))
+    full, pruned = (_answerer(name, m).answer(rows, GIVEN) for m in (None, IWP(0.05, layer=1)))
     assert full[2] == pruned[2]  # there is nothing to prune without a picture
     assert full != pruned
 
@@ -72,7 +71,7 @@ def test_pruning_is_what_changes_the_answers(name: str, video: str) -> None:
 @every_family
 def test_the_figures_are_those_of_the_budget(name: str) -> None:
     row = asked(name, "What is it?", tiny.picture(70, 50))
-    answerer = Answerer(vlm(name), IWP(0.3, layer=2))
+    answerer = _answerer(name, IWP_30)
     answerer.answer([row, row], GIVEN)
     n, layers = answerer.figures.visual_tokens // 2, 6
     kept = keep_count(n, 0.3)
@@ -81,7 +80,7 @@ def test_the_figures_are_those_of_the_budget(name: str) -> None:
         "kept_share": pytest.approx(kept / n),
         "layer_average": pytest.approx((2 * n + 4 * kept) / (layers * n)),
     }
-    full = Answerer(vlm(name), None)
+    full = _answerer(name, None)
     full.answer([row], GIVEN)
     assert full.figures.shares == {"visual_tokens": n, "kept_share": 1.0, "layer_average": 1.0}
 
@@ -90,7 +89,7 @@ def test_the_figures_are_those_of_the_budget(name: str) -> None:
 @pytest.mark.parametrize("method", [IWP(0.5, layer=2), PyramidDrop(0.5, 1, (2, 4))])
 def test_a_layer_average_is_reached_for_every_prompt(name: str, method: Pruner, video: str) -> None:
     rows = _rows(name, video)
-    answerer, alone = (Answerer(vlm(name), method, "average") for _ in range(2))
+    answerer, alone = (_answerer(name, method, "average") for _ in range(2))
     replies = answerer.answer(rows, GIVEN)
     assert replies == [alone.answer([row], GIVEN)[0] for row in rows]
     # Whole tokens: half of one in a prompt's few dozen.
@@ -99,7 +98,7 @@ def test_a_layer_average_is_reached_for_every_prompt(name: str, method: Pruner, 
 
 def test_questions_that_only_pad_a_share_do_not_count() -> None:
     rows = [asked("llava_onevision", "What?", tiny.picture(40 + 30 * i, 50)) for i in range(3)]
-    some, first = (Answerer(vlm("llava_onevision"), IWP(0.3, layer=2)) for _ in range(2))
+    some, first = (_answerer("llava_onevision", IWP_30) for _ in range(2))
     replies: list[Reply] = some.answer(rows, GIVEN, uncounted=(1, 2))
     assert len(replies) == 3
     first.answer(rows[:1], GIVEN)
@@ -109,9 +108,9 @@ def test_questions_that_only_pad_a_share_do_not_count() -> None:
 @pytest.mark.parametrize("beams", [1, 3])
 def test_beams_count_once(beams: int) -> None:
     rows = [asked("llava_onevision", "What?", tiny.picture(40 + 30 * i, 50)) for i in range(2)]
-    answerer = Answerer(vlm("llava_onevision"), IWP(0.3, layer=2))
+    answerer = _answerer("llava_onevision", IWP_30)
     answerer.answer(rows, {**GIVEN, "num_beams": beams}, uncounted=(0,))
-    alone = Answerer(vlm("llava_onevision"), IWP(0.3, layer=2))
+    alone = _answerer("llava_onevision", IWP_30)
     alone.answer(rows[1:], {**GIVEN, "num_beams": beams})
     assert _close(answerer.figures, alone.figures)
 
@@ -122,7 +121,7 @@ def test_sampling_follows_the_seed() -> None:
 
     def said(seed: int) -> str:
         torch.manual_seed(seed)
-        return Answerer(vlm("llava_onevision"), IWP(0.3, layer=2)).answer(rows, hot)[0].text
+        return _answerer("llava_onevision", IWP_30).answer(rows, hot)[0].text
 
     assert said(1) == said(1)
     assert len({said(seed) for seed in range(4)}) > 1
@@ -146,17 +145,3 @@ def test_figures_by_hand() -> None:
     assert "15.00%" in both.told
     assert Figures().shares == {}
     assert Figures().told == "nothing was shown"
-
-
-def test_settings_that_cannot_be_are_refused() -> None:
-    with pytest.raises(InputError, match="cut or average"):
-        Answerer(vlm("llava_onevision"), None, "mean")  # type: ignore[arg-type]
-    auto = IWP(budget="auto")
-    with pytest.raises(InputError, match="auto"):
-        Answerer(vlm("llava_onevision"), auto, "average")
-
-
-def test_the_method_is_told_with_its_options() -> None:
-    assert described(None, "cut") == "every visual token"
-    assert "budget=0.3" in described(IWP(0.3), "cut")
-    assert described(IWP(0.3), "average").endswith("on layer average")

@@ -61,11 +61,11 @@ def test_a_row_stops_at_its_own_stop() -> None:
         asked("llava_onevision", "What?", tiny.picture()),
         asked("llava_onevision", "And there, what is it?", tiny.picture(40, 90, seed=1)),
     ]
-    free = Answerer(vlm("llava_onevision"), None).answer(rows, {"max_new_tokens": 12})
+    free = Answerer(vlm("llava_onevision")).answer(rows, {"max_new_tokens": 12})
     # The tiny model writes what it likes: stop the first answer in its middle.
     stop = free[0].text[3:5]
     given = {"max_new_tokens": 12, "until": [stop]}
-    stopped = Answerer(vlm("llava_onevision"), None).answer(rows, given)
+    stopped = Answerer(vlm("llava_onevision")).answer(rows, given)
     for before, after in zip(free, stopped, strict=True):
         assert after.text == before.text[: generation.end(before.text, [stop])].rstrip()
     assert stopped[0].new_tokens < free[0].new_tokens
