@@ -5,6 +5,7 @@
 //   heat    (n,) ABGR of the cells that are kept, or null for `fills`
 //   lines   colour of the outline and of row ends, by state
 //   edges   whether to draw outlines
+//   halo    whether to draw something dark under them
 //   seam    colour of pixels that belong to no token
 
 class TokenGrid {
@@ -86,11 +87,11 @@ class TokenGrid {
     }
   }
 
-  drawOutline(context, scale, { states, lines }) {
+  drawOutline(context, scale, { states, lines, halo }) {
     const found = lines.map(() => []);
     for (const block of this.blocks) this.edges(block, scale, states, found);
-    // a dark halo under the line; left out where it would cost more than it shows
-    if (found.reduce((sum, edges) => sum + edges.length, 0) < 2500) {
+    // left out where it would cost more than it shows
+    if (halo && found.reduce((sum, edges) => sum + edges.length, 0) < 2500) {
       context.fillStyle = "rgba(0, 0, 0, 0.75)";
       for (const edge of found.flat()) TokenGrid.fillEdge(context, edge, 3 * scale.line);
     }

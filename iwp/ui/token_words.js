@@ -17,7 +17,8 @@ const KEPT = {
     fills: [abgr(SHADE, 0.785), 0], lines: ["", KEPT_LINE], edges: false, seam: css(SHADE, 0.78),
   },
   outline: {
-    fills: [abgr(SHADE, 0.55), 0], lines: ["", KEPT_LINE], edges: true, seam: css(SHADE, 0.55),
+    fills: [abgr(SHADE, 0.55), 0], lines: ["", KEPT_LINE], edges: true, halo: true,
+    seam: css(SHADE, 0.55),
   },
 };
 const tints = (dim, tint) => (
@@ -26,7 +27,10 @@ const tints = (dim, tint) => (
 const DIFFERENCE_LINES = ["", css(COLOURS.left, 1), css(COLOURS.right, 1), "#fff"];
 const DIFFERENCE = {
   mask: { ...KEPT.mask, fills: tints(0.785, 0.55), lines: DIFFERENCE_LINES },
-  outline: { ...KEPT.outline, fills: tints(0.55, 0.25), lines: DIFFERENCE_LINES },
+  // fills tell the patches from the picture: no halo
+  outline: {
+    ...KEPT.outline, fills: tints(0.55, 0.25), lines: DIFFERENCE_LINES, halo: false,
+  },
 };
 
 const number = (value) => value.toLocaleString("en");
