@@ -105,6 +105,11 @@ def _parser() -> argparse.ArgumentParser:
     run.add_argument("--mode", default="mask", choices=("mask", "heat", "outline"))
     rank = commands.add_parser("rank", help="list the visual tokens, most informative first")
     rank.set_defaults(command=_rank)
+    rank.add_argument(
+        "--budget",
+        default="0.222",
+        help="for a method that chooses other tokens at other budgets: which one to rank at",
+    )
     rank.add_argument("--top", type=int, default=20, help="lines to print (default 20)")
     for command in (run, rank):
         command.add_argument("--image", required=True, metavar="FILE")
@@ -126,7 +131,7 @@ def _parser() -> argparse.ArgumentParser:
     methods.add_argument("--markdown", action="store_true", help="print the README's table")
     methods.add_argument("--write", metavar="FILE", help="renew the table in a Markdown file")
     commands.add_parser("eval", help="eval scenes | export: the exam, here or for lmms-eval")
-    commands.add_parser("bench", help="bench ablation | auto | consistency | similarity")
+    commands.add_parser("bench", help="bench ablation | auto | consistency | select | similarity")
     commands.add_parser("train-demo-model", help="train the embedded model from scratch")
     return parser
 
@@ -168,7 +173,8 @@ def _overlay(media: Media, result: RunResult, mode: Mode) -> Image:
 
 
 def _rank(options: argparse.Namespace) -> int:
-    media, engine, method, _ = _start(options, 1.0)
+    budget = parse_budget(options.budget)
+    media, engine, method, _ = _start(options, budget)
     ranked = engine.rank(media, options.question, method=method)
     order = ranked.ranking.ranks.argsort().tolist()
     if options.json:

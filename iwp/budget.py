@@ -33,7 +33,7 @@ def check_budget(budget: Budget) -> float:
         )
     try:
         fraction = float(budget)
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         fraction = math.nan
     if not 0.0 < fraction <= 1.0:
         raise InputError(

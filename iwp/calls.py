@@ -76,7 +76,8 @@ def compare(
 def rank(vlm: VLM, image: Picture, question: str, *, method: Pruner | str | None = None) -> Tensor:
     """The rank of every visual token: budget b keeps those with `rank < keep_count(n, b)`.
 
-    Arguments as for `compare`.
+    Methods that are not nested rank at their own budget: what that keeps comes first, and other
+    budgets keep other tokens. Other arguments as for `compare`.
 
     Returns:
         (n,) int64 ranks in prompt order.

@@ -188,7 +188,8 @@ class Ranking:
     """The order in which a method would keep the visual tokens of one prompt.
 
     Attributes:
-        ranks: (n,) int64; a budget b keeps exactly the tokens with `rank < keep_count(n, b)`.
+        ranks: (n,) int64; of a nested method a budget b keeps exactly the tokens with
+            `rank < keep_count(n, b)`. Others rank at one budget: what it keeps comes first.
         scores: (n,) float32 importance before the redundancy penalty.
         weight_errors: (n + 1,) float32 relative error of the dual weight after keeping the first
             m tokens, or None where it was not measured.

@@ -122,6 +122,18 @@ def test_rank_lists_every_token(run: list[str], capsys: pytest.CaptureFixture[st
     assert lines[-1] == "A budget of this method is the fraction left at the cut."
 
 
+def test_rank_of_a_method_that_is_not_nested_is_at_a_budget(
+    run: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = [*run[1:-2], "--method", "tome", "--budget", "0.3", "--json"]
+    assert main(["rank", *words]) == 0
+    ranks = json.loads(capsys.readouterr().out)["ranks"]
+    assert main(["run", *words]) == 0
+    kept = json.loads(capsys.readouterr().out)["kept"]
+    assert sorted(token for token, rank in enumerate(ranks) if rank < len(kept)) == kept
+    assert kept != list(range(len(kept)))
+
+
 def test_two_methods_in_either_convention(
     run: list[str], capsys: pytest.CaptureFixture[str]
 ) -> None:

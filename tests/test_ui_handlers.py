@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import gradio as gr
@@ -80,6 +81,17 @@ def test_only_the_newest_of_many_releases_is_answered(
     for _ in range(3):
         list(handlers.repruned(TAB))
     assert engine.runs[1:] == [("repruned", 0.7)]
+
+
+@pytest.mark.parametrize("forged", ["a lot", None, [0.5], 7])
+def test_a_forged_release_is_passed_over(
+    handlers: Handlers, engine: FakeEngine, picture: str, forged: Any
+) -> None:
+    begin(handlers, picture, "What is it?", 0.2)
+    follow(handlers)
+    handlers.note(SimpleNamespace(budget=forged, seq=1), TAB)  # type: ignore[arg-type]
+    handlers.note(SimpleNamespace(seq=2), TAB)  # type: ignore[arg-type]
+    assert not list(handlers.repruned(TAB))
 
 
 def test_a_newer_release_ends_the_running_answer(

@@ -118,9 +118,13 @@ class Handlers:
     def note(self, event: gr.EventData, request: gr.Request) -> None:
         """Remember the released budget. Not queued, so that a running answer learns of it.
 
-        The numbers come from the browser; the engine checks the budget before it is used.
+        The numbers come from the browser: what is no budget is passed over.
         """
-        self._visitors.get(request.session_hash).want(float(event.budget), int(event.seq))
+        try:
+            budget, number = check_budget(event.budget), int(event.seq)
+        except (AttributeError, TypeError, ValueError, IWPError):
+            return
+        self._visitors.get(request.session_hash).want(budget, number)
 
     def repruned(self, request: gr.Request) -> Iterator[tuple[Any, ...]]:
         """Answer every side that has a method again at the newest budget.
