@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from iwp.layer_average import Plan
-    from iwp.pruners.base import Choice, LayerView
+    from iwp.pruners.base import LayerView
 
 
 @dataclass(frozen=True)
