@@ -29,6 +29,14 @@ def test_every_method_is_timed_at_every_size() -> None:
     assert rows[0]["8, ratio to iwp"] == "1"
 
 
+def test_the_table_says_what_is_not_in_it(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(select, "measured", lambda *_: iter([{"method": "iwp"}]))
+    assert main(["bench", "select"]) == 0
+    assert "tower's pass is not in it" in capsys.readouterr().out.splitlines()[-1]
+
+
 def test_a_later_cut_sees_what_the_one_before_has_left() -> None:
     view, seen = scene(20), []
 

@@ -3,8 +3,9 @@
 `python -m iwp bench select`
 
 One decoder layer with the sizes of a 7B model and random weights chooses among made-up tokens:
-what a choice costs depends on shapes, hardly on weights. Projections that a method needs are
-part of its time. What the vision tower says is given: its cost belongs to the encoding.
+what a projection costs depends on shapes alone. How long PACT's bisection, SCOPE's lazy gains and
+VisPruner's lists take depends on the tokens too: other ones give other times. Projections that a
+method needs are part of its time. What the vision tower says is given: the tower's pass is not.
 """
 
 from __future__ import annotations
@@ -177,7 +178,8 @@ def main(argv: list[str]) -> int:
     print(output.markdown(rows))
     print(
         f"{args.budget:.1%} kept, median of {args.repeats}, {measure.device_name(device)}, "
-        f"{str(dtype).removeprefix('torch.')}, {torch.get_num_threads()} CPU threads"
+        f"{str(dtype).removeprefix('torch.')}, {torch.get_num_threads()} CPU threads; "
+        "the vision tower's pass is not in it"
     )
     if args.out is not None:
         output.write_csv(output.folder(args.out) / "select.csv", rows)
