@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from iwp.exam.statistics import Resampled, interval, relative
+from iwp.exam.statistics import Resampled, interval, mean_known, relative
 
 RNG = np.random.default_rng(5)
 PICTURES = np.array([7, 7, 7, 2, 2, 9, 9, 9, 9, 4, 11, 11])
@@ -89,3 +89,15 @@ def test_the_relative_score_is_the_mean_of_the_kinds_shares() -> None:
     right = np.array([[1, 0, 0, 0, 1, 1, 1], [1, 1, 1, 0, 1, 0, 0.0]]).T
     # a: 1 of 3; b: 2 of 1; c is answered by nobody with every token.
     assert relative(right, whole, kinds) == pytest.approx([(1 / 3 + 2) / 2, 1.0])
+
+
+@pytest.mark.filterwarnings("error")
+def test_there_is_no_share_of_nothing() -> None:
+    found = relative(np.ones((3, 2)), np.zeros(3), np.array(["a", "a", "b"]))
+    assert np.isnan(found).tolist() == [True, True]
+
+
+@pytest.mark.filterwarnings("error")
+def test_what_is_not_known_has_no_part_in_a_mean() -> None:
+    assert mean_known(np.array([1, np.nan, 0.5])) == 0.75
+    assert mean_known(np.array([np.nan])) is None

@@ -7,7 +7,7 @@ import numpy as np
 from iwp.bench import output
 from iwp.exam.entries import FULL, ORACLE
 from iwp.exam.results import REFERENCE, Answers, Row
-from iwp.exam.statistics import Resampled, interval
+from iwp.exam.statistics import Resampled, interval, mean_known
 
 _WORST = 3  # kinds told for every budget
 
@@ -33,7 +33,7 @@ def explained(answers: Answers, method: str | None = None) -> str:
 
     "only rival" and "only iwp" are the questions that one of both answers; evidence is what they
     have kept of it, and "evidence lost" the share of the questions won by the rival for which IWP
-    has kept less evidence than the rival.
+    has kept less evidence than the rival. A dash: the kind has no evidence.
     """
     draws = answers.resampled()
     table: list[Row] = []
@@ -52,6 +52,7 @@ def _row(answers: Answers, draws: Resampled, rival: int, mine: int, kind: str) -
     low, high = interval(draws.means(gap, which)[:, 0])
     kept_his, kept_ours = (answers.evidence[which, column] for column in (rival, mine))
     won = his & ~ours
+    less = np.where(np.isnan(kept_ours), np.nan, kept_ours < kept_his)  # NaN: has no evidence
     entry = answers.entries[rival]
     return {
         "budget": f"{entry.budget:.1%}",
@@ -62,12 +63,7 @@ def _row(answers: Answers, draws: Resampled, rival: int, mine: int, kind: str) -
         "gain": f"{100 * gap[which].mean():.1f} ({100 * low:.1f} to {100 * high:.1f})",
         "only rival": str(int(won.sum())),
         "only iwp": str(int((ours & ~his).sum())),
-        "evidence, rival": _mean(kept_his),
-        "evidence, iwp": _mean(kept_ours),
-        "evidence lost": _mean((kept_ours < kept_his)[won].astype(np.float64)),
+        "evidence, rival": mean_known(kept_his),
+        "evidence, iwp": mean_known(kept_ours),
+        "evidence lost": mean_known(less[won]),
     }
-
-
-def _mean(values: np.ndarray) -> float | None:
-    known = values[~np.isnan(values)]
-    return float(known.mean()) if len(known) else None

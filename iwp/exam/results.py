@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from iwp.exam.entries import FULL, Entry
-from iwp.exam.statistics import Floats, Resampled, interval, relative
+from iwp.exam.statistics import Floats, Resampled, interval, mean_known, relative
 from iwp.scenes.exam import KINDS, Record
 from iwp.scenes.vocabulary import COARSE, FINE
 
@@ -116,7 +116,7 @@ def rows(answers: Answers, times: Times) -> list[Row]:
             **{name: answers.right[which, number].mean() for name, which in groups.items()},
             "kept": answers.kept[:, number].mean(),
             "layer average": answers.averages[:, number].mean(),
-            "evidence kept": np.nanmean(answers.evidence[:, number]),
+            "evidence kept": mean_known(answers.evidence[:, number]),
         }
         if entry.name in times:
             choose, all_of_it = times[entry.name]

@@ -68,7 +68,7 @@ def relative(right: Floats, whole: Floats, kinds: NDArray[np.str_]) -> Floats:
     """(C,) score relative to every token: per kind, as a share of its score, then the mean.
 
     As the paper's "Avg.", with kinds of questions for benchmarks. A kind in which every token
-    answers nothing is left out.
+    answers nothing is left out; NaN where that leaves none.
 
     Args:
         right: (Q, C) whether a setting was right.
@@ -80,5 +80,13 @@ def relative(right: Floats, whole: Floats, kinds: NDArray[np.str_]) -> Floats:
         for kind in np.unique(kinds)
         if whole[kinds == kind].any()
     ]
+    if not shares:
+        return np.full(right.shape[1], np.nan)
     mean: Floats = np.mean(shares, axis=0)
     return mean
+
+
+def mean_known(values: Floats) -> float | None:
+    """The mean of the values that are no NaN; None without any."""
+    known = values[~np.isnan(values)]
+    return float(known.mean()) if len(known) else None
