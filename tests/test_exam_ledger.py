@@ -69,6 +69,15 @@ def test_another_method_of_the_same_name_is_refused_until_it_is_forgotten(tmp_pa
     assert not list(tmp_path.glob("*.new"))
 
 
+def test_what_is_forgotten_has_no_times_either(tmp_path: Path) -> None:
+    name = "pyramiddrop:later=[3, 5] 11.1% on average"
+    write(tmp_path, 0, replace(RECORD, said={**RECORD.said, name: Said("7")}))
+    (tmp_path / "times-average.json").write_text("{}")
+    forget(tmp_path, ["pyramiddrop:later=[3, 5]"])
+    assert Ledger(tmp_path, STAMP, {}).records == {3: RECORD}
+    assert not list(tmp_path.glob("times-*"))
+
+
 def test_settings_that_do_not_take_part_this_time_are_no_matter(tmp_path: Path) -> None:
     write(tmp_path, 0, RECORD, recipes={**RECIPES, "fastv 5.0%": "FastV()"})
     assert Ledger(tmp_path, STAMP, RECIPES).records == {3: RECORD}

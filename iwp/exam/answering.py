@@ -12,7 +12,7 @@ import torch
 
 from iwp import adapters
 from iwp.adapters.base import VLM
-from iwp.errors import IWPError
+from iwp.errors import InputError, IWPError
 from iwp.exam.entries import Entry, entries
 from iwp.exam.ledger import Ledger, weights_of
 from iwp.scenes import exam
@@ -71,13 +71,21 @@ class Plan:
 
 
 def taking_part(vlm: VLM, plan: Plan) -> tuple[list[Entry], dict[str, str]]:
-    """The entries that can answer, and by name why others cannot: every method is tried once."""
+    """The entries that can answer, and by name why others cannot: every method is tried once.
+
+    Raises:
+        InputError: none can answer.
+    """
     found, refused = entries(vlm, plan.methods, plan.budgets, plan.convention)
     first = next(plan.items())
     once = {entry.method: entry for entry in found}
     failing = {method: _complaint(vlm, first, entry) for method, entry in once.items()}
     refused |= {entry.name: why for entry in found if (why := failing[entry.method])}
-    return [entry for entry in found if entry.name not in refused], refused
+    able = [entry for entry in found if entry.name not in refused]
+    if not able:
+        reasons = " ".join(dict.fromkeys(refused.values()))
+        raise InputError(f"There is nobody to take the exam. {reasons}")
+    return able, refused
 
 
 def _complaint(vlm: VLM, item: exam.Item, entry: Entry) -> str | None:

@@ -10,20 +10,20 @@ import argparse
 import json
 import os
 import platform
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import torch
 import transformers
 
-from iwp import adapters
+from iwp import adapters, measure
 from iwp.adapters.base import VLM
 from iwp.bench import output
 from iwp.budget import check_budget
 from iwp.errors import InputError
 from iwp.exam.answering import Plan, answer_all, taking_part
-from iwp.exam.entries import Entry
+from iwp.exam.entries import Entry, check_labels, names_in
 from iwp.exam.explain import explained
 from iwp.exam.figure import draw
 from iwp.exam.ledger import forget
@@ -51,10 +51,13 @@ def main(argv: list[str]) -> int:
 
 def _take(args: argparse.Namespace, folder: Path, argv: Sequence[str]) -> int:
     plan = _plan(args, folder / "ledger")
-    if args.again:
-        forget(plan.folder, args.again.split(","))
+    again = names_in(args.again) if args.again else []
     vlm = adapters.load(args.model)
     able, refused = taking_part(vlm, plan)
+    _check_named("--again", again, able)
+    _check_named("--explain", [args.explain] if args.explain else [], able)
+    if again:
+        forget(plan.folder, again)
     plan.ledger(vlm, able)  # refuses before any work
     answer_all(vlm, plan)
     answers = Answers.of(plan.ledger(vlm, able).records.values(), able)
@@ -69,6 +72,16 @@ def _take(args: argparse.Namespace, folder: Path, argv: Sequence[str]) -> int:
         stem.with_suffix(".md").write_text(f"{head}\n\n{text}\n", encoding="utf-8")
         draw(stem.with_suffix(".png"), found, _TITLES[plan.convention])
     return 0
+
+
+def _check_named(option: str, methods: Collection[str], able: Sequence[Entry]) -> None:
+    """Refuse methods that take no part."""
+    there = dict.fromkeys(entry.method for entry in able)
+    for method in methods:
+        if method not in there:
+            raise InputError(
+                f"{option} names {method!r}, which takes no part: there is {', '.join(there)}."
+            )
 
 
 def _text(
@@ -87,16 +100,22 @@ def _text(
 
 
 def _times(vlm: VLM, plan: Plan, able: Sequence[Entry], questions: int, path: Path) -> Times:
-    """Measured once for all of these entries, so that they can be compared."""
+    """Measured once for all of these entries in one place, so that they can be compared."""
     if not questions:
         return {}
-    names = [entry.name for entry in able]
+    conditions = {
+        "questions": questions,
+        "device": measure.device_name(vlm.device),
+        "threads": torch.get_num_threads(),
+    }
     if path.exists():
-        known: dict[str, tuple[float, float]] = json.loads(path.read_text(encoding="utf-8"))
-        if all(name in known for name in names):
-            return known
+        known = json.loads(path.read_text(encoding="utf-8"))
+        seconds: dict[str, tuple[float, float]] = known.get("seconds", {})
+        if known.get("conditions") == conditions and {e.name for e in able} <= seconds.keys():
+            return seconds
     found = times(vlm, plan.items(), able, questions)
-    path.write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
+    text = json.dumps({"conditions": conditions, "seconds": found}, indent=1)
+    path.write_text(f"{text}\n", encoding="utf-8")
     return found
 
 
@@ -137,11 +156,13 @@ def _plan(args: argparse.Namespace, folder: Path) -> Plan:
 def _budgets(words: Sequence[str]) -> list[float]:
     parts = [part for word in words for part in word.split(",")]
     try:
-        return [check_budget(float(part)) for part in parts]
+        budgets = [check_budget(float(part)) for part in parts]
     except ValueError:
         raise InputError(
             f"--budgets takes fractions above 0 and at most 1, not {','.join(parts)!r}."
         ) from None
+    check_labels(budgets)
+    return budgets
 
 
 def _parse(argv: Sequence[str]) -> argparse.Namespace:

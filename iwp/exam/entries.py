@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from iwp import options
@@ -18,6 +18,7 @@ from iwp.types import Convention
 
 FULL, ORACLE = "full", "oracle"
 _COMMAS = re.compile(r",(?![^\[]*\])")  # not those of a list
+_AVERAGE = " on average"
 _PROBES = (200, 1000)  # numbers of visual tokens at which a layer average has to be within reach
 
 
@@ -28,10 +29,13 @@ class Entry(Setting):
     Attributes:
         method: the words that name it.
         budget: the fraction that was asked for, in the exam's convention.
+        layers: the decoder layers before which it cuts, with spaces between; none where it keeps
+            everything.
     """
 
     method: str = FULL
     budget: float = 1.0
+    layers: str = ""
 
     @property
     def recipe(self) -> str:
@@ -41,12 +45,6 @@ class Entry(Setting):
             if self.average
             else repr(self.pruner)
         )
-
-    @property
-    def layers(self) -> str:
-        """The decoder layers before which it cuts."""
-        cuts = () if self.pruner is None else self.pruner.cuts
-        return " ".join(str(cut.layer) for cut in cuts)
 
 
 def entries(
@@ -75,23 +73,64 @@ def entries(
             found[FULL] = Entry(FULL, None)
             continue
         for budget in budgets:
-            label = f"{word} {budget:.1%}" + (" on average" if convention == "average" else "")
+            label = f"{word} {_share(budget)}" + (_AVERAGE if convention == "average" else "")
             try:
                 pruner = _pruner(vlm, name, budget, given)
                 average = budget if convention == "average" else None
                 entry = Entry(label, pruner, average, word, budget)
-                for n in _PROBES:
-                    entry.at(n, len(vlm.adapter.decoder_layers))
+                before = [_before(entry, n, len(vlm.adapter.decoder_layers)) for n in _PROBES]
             except IWPError as error:
                 refused[label] = str(error)
             else:
-                found[label] = entry
+                found[label] = replace(entry, layers=before[-1])
     return list(found.values()), refused
+
+
+def names_in(words: str) -> list[str]:
+    """The methods that words name, with commas between."""
+    return [part.strip() for part in _COMMAS.split(words)]
+
+
+def method_of(name: str) -> str:
+    """The method of an entry's name."""
+    if name == FULL:
+        return name
+    return name.removesuffix(_AVERAGE).rpartition(" ")[0]
+
+
+def check_labels(budgets: Sequence[float]) -> None:
+    """Hold budgets against each other.
+
+    Raises:
+        InputError: two of them would be one in the tables and in the ledger.
+    """
+    known: dict[str, float] = {}
+    for budget in budgets:
+        label = _share(budget)
+        if label in known:
+            raise InputError(
+                f"The budgets {known[label]:g} and {budget:g} are both {label}: name one of them."
+            )
+        known[label] = budget
+
+
+def _share(budget: float) -> str:
+    return f"{budget:.1%}"
+
+
+def _before(entry: Entry, n: int, layers: int) -> str:
+    """The layers before which an entry drops any of n visual tokens."""
+    pruner, left, cuts = entry.at(n, layers), n, []
+    for layer, count in () if pruner is None else pruner.plan(n):
+        if count < left and layer < layers:
+            cuts.append(str(layer))
+        left = count
+    return " ".join(cuts)
 
 
 def _words(words: str) -> list[str]:
     out: list[str] = []
-    for word in (part.strip() for part in _COMMAS.split(words)):
+    for word in names_in(words):
         out += [FULL, ORACLE, *PRUNERS] if word == "all" else [word]
     return list(dict.fromkeys(out))
 

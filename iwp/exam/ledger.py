@@ -13,6 +13,7 @@ from typing import Any
 import torch
 
 from iwp.errors import InputError
+from iwp.exam.entries import method_of
 from iwp.scenes.exam import Record, Said
 
 Stamp = Mapping[str, Any]
@@ -75,7 +76,7 @@ class Ledger:
                 if self._recipes.get(name, recipe) != recipe:
                     raise InputError(
                         f"The answers of {name} in {self._folder} were given by {recipe}, not by "
-                        f"{self._recipes[name]}: add --again {name.split()[0]} to ask it anew."
+                        f"{self._recipes[name]}: add --again {method_of(name)} to ask it anew."
                     )
         else:
             said = {name: Said(*values) for name, values in line.pop("said").items()}
@@ -111,10 +112,13 @@ class Writer:
 
 
 def forget(folder: Path, methods: Collection[str]) -> None:
-    """Take all answers of these methods, at whatever budget, out of a ledger."""
+    """Take all answers of these methods, at whatever budget, out of a ledger.
+
+    Times go for all: they are measured together.
+    """
 
     def stays(name: str) -> bool:
-        return name.split()[0] not in methods
+        return method_of(name) not in methods
 
     for path in _files(folder):
         lines = list(_lines(path))
@@ -124,6 +128,8 @@ def forget(folder: Path, methods: Collection[str]) -> None:
         new = path.with_suffix(".new")
         new.write_text("".join(_text(line) for line in lines), encoding="utf-8")
         new.replace(path)
+    for path in folder.glob("times-*.json"):
+        path.unlink()
 
 
 def _files(folder: Path) -> list[Path]:
