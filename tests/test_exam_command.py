@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -226,3 +227,28 @@ def test_a_clear_difference_is_marked_and_explained() -> None:
     assert cells[6:] == ["36", "0", "90.0", "50.0", "100.0"]
     assert "no other method" in explained(answers, "dart")
     assert np.isfinite(answers.right).all()
+
+
+def test_every_budget_has_its_own_cut_where_they_differ() -> None:
+    records = answered({"read": [(True, True, True)] * 4})
+    one = rows(Answers.of(records, ENTRIES), {})
+    changed = [{**row, "budget": 0.05, "cut before": "2"} for row in one if row["budget"]]
+    text = report([*({**row, "cut before": "3"} for row in one if row["budget"]), *changed])
+    assert "| **iwp** | 3 / 2 |" in text
+    same = [{**row, "cut before": "3"} for row in changed]
+    assert "| **iwp** | 3 |" in report(same)
+
+
+@pytest.mark.filterwarnings("error")
+def test_what_no_question_shows_is_a_dash() -> None:
+    right = [(False, n % 2 == 0, True) for n in range(8)]
+    records = [
+        replace(one, said={name: replace(said, evidence=None) for name, said in one.said.items()})
+        for one in answered({"count": right})
+    ]
+    answers = Answers.of(records, ENTRIES)
+    found = rows(answers, {})
+    assert [(row["relative"], row["evidence kept"]) for row in found] == [(None, None)] * 3
+    assert report(found)
+    line = explained(answers).splitlines()[-1]
+    assert [cell.strip() for cell in line.strip("|").split("|")][8:] == ["-", "-", "-"]

@@ -37,7 +37,8 @@ def report(rows: Sequence[Row]) -> str:
         ),
         (
             "What was achieved: tokens left after the last cut / tokens that a layer reads on "
-            "average / evidence left, percent.",
+            "average / evidence left, percent. Evidence is left where its token is kept: what was "
+            "merged into a kept token is not counted.",
             _pivot(methods, _pair("kept", "layer average", "evidence kept")),
         ),
     ]
@@ -47,8 +48,9 @@ def report(rows: Sequence[Row]) -> str:
         parts.append(
             (
                 "Time of one answer, nothing shared: choosing ms / whole answer ms / whole answer "
-                "relative to every token. Median over pictures of the largest size; the vision "
-                "tower's pass is not counted.",
+                "relative to every token. Median over pictures of the largest size. Encoding "
+                "the picture is not counted; what a method asks of the vision tower beyond it is, "
+                "as a part of choosing.",
                 _pivot(methods, _time),
             )
         )
@@ -70,7 +72,7 @@ def _pivot(methods: Mapping[str, Sequence[Row]], cell: Cell) -> str:
     table = []
     for method, rows in methods.items():
         line = {"method": f"**{method}**" if method == REFERENCE else method}
-        line["cut before"] = rows[0]["cut before"] or "-"
+        line["cut before"] = _cuts(rows, budgets)
         by_budget = {row["budget"]: cell(row) for row in rows}
         for budget in budgets:
             line[f"{budget:.1%}"] = by_budget.get(budget, by_budget.get(None, "-"))
@@ -78,6 +80,15 @@ def _pivot(methods: Mapping[str, Sequence[Row]], cell: Cell) -> str:
             line["all"] = cell(rows[0])
         table.append(line)
     return output.markdown(table)
+
+
+def _cuts(rows: Sequence[Row], budgets: Sequence[float]) -> str:
+    """The layers of a method's cuts, for every budget where they differ."""
+    by_budget = {row["budget"]: row["cut before"] or "-" for row in rows}
+    shown = set(by_budget.values())
+    if len(shown) == 1:
+        return str(shown.pop())
+    return " / ".join(by_budget.get(budget, "-") for budget in budgets)
 
 
 def _accuracy(row: Row) -> str:

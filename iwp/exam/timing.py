@@ -18,8 +18,9 @@ from iwp.scenes.examinee import MAX_NEW_TOKENS
 def times(vlm: VLM, exam: Iterable[Item], entries: Sequence[Entry], questions: int) -> Times:
     """Median seconds over the first questions about the largest pictures.
 
-    The vision tower's pass is no part of them. The entries take turns on every question, so that
-    what else the machine does meets all alike; the first question warms up and does not count.
+    Encoding the picture is no part of them; what a method asks of the vision tower beyond that is
+    a part of choosing, and with that of the answer. The entries take turns on every question, so
+    that what else the machine does meets all alike; the first question warms up and does not count.
 
     Returns:
         By name, the seconds of choosing and of the whole answer.
@@ -48,4 +49,8 @@ def _one(vlm: VLM, inputs: Inputs, pruner: Pruner | None) -> tuple[float, float]
     state = generate.prefill(vlm.model, **inputs, pruner=pruner)
     for _ in generate.decode(vlm.model, state, MAX_NEW_TOKENS, vlm.adapter.stop_ids):
         pass
-    return sum(cut.seconds for cut in state.trace.cuts), watch.seconds()
+    whole = watch.seconds()
+    tower = inputs["tower"]
+    if tower is not None and pruner is not None and pruner.needs_tower:
+        whole += tower.seconds  # its first cut's seconds contain them too
+    return sum(cut.seconds for cut in state.trace.cuts), whole

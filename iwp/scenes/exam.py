@@ -91,7 +91,8 @@ class Said:
         text: the answer.
         kept: share of the visual tokens left after the last cut.
         layer_average: share of them that a layer read on average.
-        evidence: share of the tokens that prove the answer that was kept; None where none do.
+        evidence: share of the tokens that prove the answer that was kept, those that were merged
+            into a kept one not counted; None where none do.
     """
 
     text: str
