@@ -8,7 +8,10 @@ import pytest
 import torch
 
 from iwp import generate
+from iwp.adapters import ADAPTERS
+from iwp.media import open_picture
 from iwp.pruning import prune
+from iwp.tower import watch_of
 from iwp.trunk import Trunk
 from iwp.types import Media
 from tests import tiny
@@ -69,6 +72,27 @@ def test_two_pictures_of_a_prompt_do_not_see_each_other(family: str) -> None:
         pytest.skip("several pictures are cut up in another way than one")
     (shown,) = read(family, batch(FAMILIES[family], [TALL, WIDE, "?"]), Looking())
     agree(shown, joined(*alone(family, [TALL, "?"], [WIDE, "?"])))
+
+
+def test_rows_with_pictures_share_the_seconds() -> None:
+    plain = ADAPTERS["llava"](model("llava"), FAMILIES["llava"].processor())
+    ready = plain.prepare(open_picture(WIDE), "What?")
+    n = ready.layout.n
+    with watch_of(plain.model).watching() as watch:
+        for counts in ([n], [0, n, 0, 0], [0, 0, n, n]):
+            plain.encode(ready)
+            watch._seconds = 6.0
+            found = [tower for tower in watch.take(counts) if tower is not None]
+            assert [tower.seconds for tower in found] == [6.0] * len(found)
+        plain.encode(ready)
+        assert watch._found is not None
+        watch._found = torch.cat((watch._found, watch._found))
+        watch._seconds = 6.0
+        first, words, second = watch.take([n, 0, n])
+        assert words is None
+        assert first is not None
+        assert second is not None
+        assert first.seconds == second.seconds == 3.0
 
 
 @pytest.mark.parametrize("family", ["llava_onevision", "llava_next", "llava", "qwen2_5_vl"])

@@ -76,7 +76,8 @@ class Watch(ABC):
                 that were encoded once.
 
         Returns:
-            One for each row; None for a row without visual tokens.
+            One for each row; None for a row without visual tokens. The seconds are shared out
+            evenly among the others.
 
         Raises:
             IWPError: the tower was not seen encoding these tokens.
@@ -98,8 +99,9 @@ class Watch(ABC):
                 f"The vision tower was seen encoding {len(found)} visual tokens and the prompts "
                 f"have {sum(counts)}: show every picture in the call that reads its prompt."
             )
+        each = seconds / sum(count > 0 for count in once)
         shares = [
-            Tower(part[:, 0], part[:, 1:], seconds / len(once)) if len(part) else None
+            Tower(part[:, 0], part[:, 1:], each) if len(part) else None
             for part in torch.split(found, once)
         ]
         return tuple(share for share in shares for _ in range(copies))
