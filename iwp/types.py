@@ -100,7 +100,8 @@ class Tower:
 
     Attributes:
         saliency: (n,) float32 attention that the token receives: the mean over heads and queries,
-            or of the class token's row alone where the tower has one.
+            or of the class token's row alone where the tower has one, times the number of patches
+            that share it: about 1 on average in every picture, crop or frame, whatever its size.
         keys: (n, d) float32 the tower's keys, the mean over heads.
         seconds: what finding them took beyond the encoding itself, synchronised.
     """

@@ -90,9 +90,12 @@ def attention_of(family: str, model: Any) -> nn.Module:
 
 
 def _numbers(heard: Heard, leading: int, crop: int) -> Tensor:
-    """(N, 1 + d) of one crop: attention received (from the class token, if any) and keys."""
+    """(N, 1 + d) of one crop: attention received (from the class token, if any) and keys.
+
+    The attention is in units of 1 / N.
+    """
     table = heard.weights[crop].mean(dim=0)
-    saliency = table[0] if leading else table.mean(dim=0)
+    saliency = (table[0] if leading else table.mean(dim=0)) * (len(table) - leading)
     return torch.cat((saliency[:, None], heard.keys[crop].mean(dim=0)), dim=1)[leading:]
 
 

@@ -46,8 +46,8 @@ class CropWatch(Watch):
         for number, hidden in enumerate(seen.hidden):
             real = _real(None if mask is None else mask[number], hidden)
             queries, keys = projected(self._attention, hidden[real])
-            saliency = received(queries[:, :leading] if leading else queries, keys)
-            numbers = found(saliency, keys)
+            share = received(queries[:, :leading] if leading else queries, keys)
+            numbers = found(share, keys, leading)
             whole = numbers.new_zeros(len(hidden), numbers.shape[1])
             crops.append(whole.index_copy_(0, real, numbers)[leading:])
         return _joined(torch.stack(crops), tokens)

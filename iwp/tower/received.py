@@ -48,8 +48,16 @@ def rotated(heads: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
     return heads * cos.float() + torch.cat((-second, first), dim=-1) * sin.float()
 
 
-def found(saliency: Tensor, keys: Tensor) -> Tensor:
-    """(n, 1 + d): the saliency (n,) of every patch, then the mean over heads of keys (H, n, d)."""
+def found(share: Tensor, keys: Tensor, leading: int = 0) -> Tensor:
+    """(n, 1 + d): the saliency of every row, then the mean over heads of its keys (H, n, d).
+
+    Saliency is the `share` (n,) of the attention times the number of patches. Shares add up to 1 in
+    every picture, crop or frame, so a small one would win with them against a large one; 1 is what
+    a patch gets where attention is spread evenly, whatever their number.
+
+    The first `leading` rows are class tokens and no patches.
+    """
+    saliency = share * (len(share) - leading)
     return torch.cat((saliency[:, None], keys.mean(dim=0)), dim=1)
 
 
