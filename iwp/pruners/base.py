@@ -97,6 +97,13 @@ class LayerView:
         """(H, len(rows), d) queries before rotary."""
         return self._project("q", rows)
 
+    def mean_query(self, rows: Tensor) -> Tensor:
+        """(H, d) the mean of `queries(rows)`. Where nothing is normed, one row is projected."""
+        if getattr(self.layer.self_attn, "q_norm", None) is not None:
+            return self.queries(rows).mean(dim=1)
+        mean = self._normed[rows].float().mean(dim=0, keepdim=True)
+        return self._heads("q", mean.to(self._normed.dtype))[:, 0]
+
     @cached_property
     def keys(self) -> Tensor:
         """(Hkv, p, d) keys of the whole prompt before rotary."""
@@ -138,9 +145,12 @@ class LayerView:
         return normed
 
     def _project(self, kind: str, rows: Tensor) -> Tensor:
+        return self._heads(kind, self._normed[rows])
+
+    def _heads(self, kind: str, normed: Tensor) -> Tensor:
         attention: Any = self.layer.self_attn
-        projected = getattr(attention, f"{kind}_proj")(self._normed[rows])
-        heads = projected.view(rows.shape[0], -1, attention.head_dim)
+        projected = getattr(attention, f"{kind}_proj")(normed)
+        heads = projected.view(normed.shape[0], -1, attention.head_dim)
         norm = getattr(attention, f"{kind}_norm", None)
         if norm is not None:
             heads = norm(heads)

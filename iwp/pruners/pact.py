@@ -18,7 +18,7 @@ from iwp.pruners.ordered import by_score
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from iwp.pruners.base import LayerView
+    from iwp.pruners.base import LayerView, Pruner
 
 _STEPS = 20  # halvings of the distance between centres: to 2e-6
 _REACH = 1.5  # pruned tokens join a centre within so many times that distance
@@ -64,6 +64,15 @@ class PACT(Merging):
                 "PACT's share is a fraction above 0 and at most 1, its distance between 0 and 2."
             )
 
+    def at_average(self, average: float, n: int, layers: int) -> Pruner:
+        """See `Pruner.at_average`; only where the distance is found for every prompt."""
+        if self.distance:
+            raise InputError(
+                "PACT with a distance of its own leaves as many tokens as come out, so no layer "
+                "average can be asked of it: set distance to 0."
+            )
+        return super().at_average(average, n, layers)
+
     def reduced(self, view: LayerView, pool: Tensor, keep: int) -> Choice:
         """See `Merging.reduced`. The scores are the importance."""
         logs = importance(view)[pool]
@@ -83,7 +92,7 @@ class PACT(Merging):
 def importance(view: LayerView) -> Tensor:
     """(n,) float32 log of EUTI's score of every visual token."""
     until = int(view.visual_in_prompt[-1]) + 1
-    query = view.queries(view.prompt[:until]).mean(dim=1)
+    query = view.mean_query(view.prompt[:until])
     logs = log_attention(query, view.keys[:, :until])[view.visual_in_prompt]
     lengths: Tensor = view.hidden[view.visual].float().norm(dim=1)
     return logs + lengths.log()
