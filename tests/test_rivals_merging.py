@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from iwp.errors import InputError
+from iwp.pruners import merging
 from iwp.pruners.base import Choice, LayerView
 from iwp.pruners.merging import Merging, means, ranking_of
 from iwp.pruners.pact import PACT, centres, clusters, importance
@@ -75,17 +76,35 @@ def test_pact_takes_pruned_tokens_back() -> None:
 
 def test_tome_merges_the_most_similar() -> None:
     metric = torch.tensor([[1, 0], [1, 0.1], [0, 1], [0.1, 1], [-1, 0], [0, -1]])
-    kept, into = merged(metric, 4)
+    kept, into, x, left = merged(metric, 4)
     assert (kept.tolist(), into.tolist()) == ([1, 3, 4, 5], [1, 1, 3, 3, 4, 5])
+    torch.testing.assert_close(x[:2], torch.tensor([[1, 0.05], [0.05, 1]]))
+    assert left.tolist() == [2, 2, 1, 1]
     rows, sizes = means(torch.arange(0.0, 60, 10)[:, None], into, kept)
     assert (rows[:, 0].tolist(), sizes.tolist()) == ([5, 25, 40, 50], [2, 2, 1, 1])
 
 
 @pytest.mark.parametrize(("n", "keep"), [(729, 257), (729, 162), (729, 81), (1296, 144), (7, 1)])
 def test_tome_leaves_what_is_asked(n: int, keep: int) -> None:
-    kept, into = merged(torch.randn(n, 4), keep)
+    tokens = torch.randn(n, 4)
+    kept, into, x, left = merged(tokens, keep)
     assert len(kept) == keep
     assert torch.equal(into.unique(), kept)
+    rows, sizes = means(tokens, into, kept)
+    torch.testing.assert_close(x, rows, rtol=1e-4, atol=1e-5)
+    assert torch.equal(left, sizes)
+
+
+def test_sums_by_index_are_the_product(monkeypatch: pytest.MonkeyPatch) -> None:
+    """One runs on the CPU, the other elsewhere, where the order of sums by index is not fixed."""
+    rows, place = torch.randn(50, 6), torch.randint(0, 8, (50,))
+    product = merging.by_product(rows, place, 7)  # those at 7 are in no sum
+    slow = [rows[place == i].double().sum(dim=0) for i in range(7)]
+    torch.testing.assert_close(product.double(), torch.stack(slow), rtol=1e-5, atol=1e-5)
+    monkeypatch.setattr(merging, "by_product", None)
+    torch.testing.assert_close(merging.sums(rows, place, 7), product)
+    means(rows, torch.arange(50) // 2 * 2, torch.arange(48, -1, -2))
+    ToMe(budget=0.3).choose(view(6))
 
 
 def test_pact_weighs_attention_with_length() -> None:
@@ -97,8 +116,8 @@ def test_pact_weighs_attention_with_length() -> None:
     class Given(LayerView):
         keys = k[None]
 
-        def queries(self, rows: Tensor) -> Tensor:
-            return q[None, rows]
+        def mean_query(self, rows: Tensor) -> Tensor:
+            return q[None, rows].mean(dim=1)
 
     visual = torch.tensor([1, 2])
     of = Given(torch.nn.Identity(), rows, q, q, visual, visual[:0], torch.arange(3))

@@ -108,8 +108,6 @@ def ranking_of(choice: Choice) -> Ranking:
 def means(rows: Tensor, into: Tensor, kept: Tensor) -> tuple[Tensor, Tensor]:
     """What the tokens that are kept become: the mean of all that went into each.
 
-    By a product of matrices: sums by index have no fixed order on some devices.
-
     Args:
         rows: (n, D) the tokens.
         into: (n,) int64 numbers of the tokens that they go into, -1 for none.
@@ -118,6 +116,36 @@ def means(rows: Tensor, into: Tensor, kept: Tensor) -> tuple[Tensor, Tensor]:
     Returns:
         (m, D) float32 means, and (m,) float32 how many tokens each is the mean of.
     """
-    members = (into == kept[:, None]).float()
-    sizes = members.sum(dim=1)
-    return members @ rows.float() / sizes[:, None], sizes
+    count = len(kept)
+    places = torch.arange(count, device=kept.device)
+    # The last entry is where -1 points to.
+    place = kept.new_full((len(rows) + 1,), count).index_copy_(0, kept, places)[into]
+    sizes = counts(rows.new_ones(len(rows), dtype=torch.float32), place, count)
+    return sums(rows.float(), place, count) / sizes[:, None], sizes
+
+
+def sums(rows: Tensor, place: Tensor, count: int) -> Tensor:
+    """The sums of rows that have the same place, in the same order of addition every time.
+
+    Args:
+        rows: (n, D) float32.
+        place: (n,) int64 from 0 to `count`; rows at `count` are in no sum.
+        count: how many sums.
+
+    Returns:
+        (count, D) float32.
+    """
+    if rows.device.type == "cpu":
+        return rows.new_zeros(count + 1, rows.shape[1]).index_add_(0, place, rows)[:count]
+    return by_product(rows, place, count)
+
+
+def by_product(rows: Tensor, place: Tensor, count: int) -> Tensor:
+    """`sums` as a product of matrices: sums by index have no fixed order on other devices."""
+    places = torch.arange(count, device=place.device)
+    return (place == places[:, None]).float() @ rows
+
+
+def counts(sizes: Tensor, place: Tensor, count: int) -> Tensor:
+    """`sums` of whole numbers (n,) float32, which are exact in any order: (count,) float32."""
+    return sizes.new_zeros(count + 1).index_add_(0, place, sizes)[:count]

@@ -9,7 +9,7 @@ import torch
 
 from iwp.pruners.base import Choice
 from iwp.pruners.divprune import unit_rows
-from iwp.pruners.merging import Merging, means
+from iwp.pruners.merging import Merging, counts, sums
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -43,13 +43,12 @@ class ToMe(Merging):
     def reduced(self, view: LayerView, pool: Tensor, keep: int) -> Choice:
         """See `Merging.reduced`."""
         x = view.hidden[view.visual[pool]].float()
-        kept, into = merged(x, keep)
-        rows, sizes = means(x, into, kept)
+        kept, into, rows, sizes = merged(x, keep)
         scores = torch.zeros_like(x[:, 0]).index_copy_(0, kept, sizes)
         return Choice(kept, scores, rows, sizes if self.proportional else None, into)
 
 
-def merged(x: Tensor, keep: int) -> tuple[Tensor, Tensor]:
+def merged(x: Tensor, keep: int) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     """Repeated passes of bipartite soft matching. The host never waits for the device.
 
     Ties go to the lower number, of sources and of destinations.
@@ -59,11 +58,11 @@ def merged(x: Tensor, keep: int) -> tuple[Tensor, Tensor]:
         keep: how many to leave, 1 <= keep <= n.
 
     Returns:
-        (keep,) int64 ascending numbers of those that are left, and (n,) the one of them that each
-        token is in.
+        (keep,) int64 ascending numbers of those that are left, (n,) the one of them that each token
+        is in, (keep, D) float32 the means of what is in each, and (keep,) float32 how many that is.
     """
     into = torch.arange(x.shape[0], device=x.device)
-    kept, sizes = into, torch.ones_like(x[:, :1])
+    kept, sizes = into, torch.ones_like(x[:, 0])
     while (n := len(kept)) > keep:
         removed = min(n - keep, n // 2)
         unit = unit_rows(x)
@@ -74,9 +73,9 @@ def merged(x: Tensor, keep: int) -> tuple[Tensor, Tensor]:
         place = torch.arange(n, device=x.device).index_copy(0, source, goes)
         left = torch.zeros_like(place).index_fill_(0, source, 1).argsort(stable=True)[:-removed]
         kept, into = kept[left], kept[place][torch.searchsorted(kept, into)]
-        # A product of matrices: sums by index have no fixed order on some devices.
-        members = (goes == left[:, None]).float() * sizes[source].T
-        total = x[left] * sizes[left] + members @ x[source]
-        sizes = sizes[left] + members.sum(dim=1, keepdim=True)
-        x = total / sizes
-    return kept, into
+        goes = torch.searchsorted(left, goes)  # places among those that are left
+        total = x * sizes[:, None]
+        total = total[left] + sums(total[source], goes, len(left))
+        sizes = sizes[left] + counts(sizes[source], goes, len(left))
+        x = total / sizes[:, None]
+    return kept, into, x, sizes
