@@ -47,3 +47,8 @@ def test_options_that_do_not_exist_are_named() -> None:
         IWP(growth=0)
     with pytest.raises(InputError, match="floor"):
         IWP(floor=2.0)
+
+
+def test_a_method_holds_its_budget_as_a_number() -> None:
+    for method in PRUNERS.values():
+        assert method(budget="1.0").budget == 1.0

@@ -220,7 +220,7 @@ class Pruner(ABC):
 
     def __post_init__(self) -> None:
         if not (self.finds_budget and self.budget == "auto"):
-            check_budget(self.budget)
+            object.__setattr__(self, "budget", check_budget(self.budget))  # "0.2" is no number yet
         if self.layer < 0:
             raise InputError(f"Cut before layer 0 or a later one, not before layer {self.layer}.")
         if self.looks_back and self.layer == 0:
