@@ -14,10 +14,13 @@ from torch import Tensor
 from iwp import generate, overlay
 from iwp.adapters import ADAPTERS, Adapter
 from iwp.errors import InputError, ModelError
+from iwp.events import Ranked
 from iwp.pruners import IWP, Random
 from iwp.pruning import prune
 from iwp.types import Media, Ranking
 from iwp.ui import token_map
+from iwp.ui.sides import Sides
+from iwp.ui.visitors import Asked
 from tests import tiny
 from tests.families import FAMILIES
 from tests.painting import places
@@ -176,7 +179,10 @@ def test_the_overlay_and_the_page_read_frames(name: str) -> None:
     media = _video(4)
     layout = _adapter(name).prepare(media, "What?").layout
     ranks = torch.arange(layout.n)
-    drawn = token_map.ranked("a", "a.png", layout, Ranking(ranks, ranks.float()), 0.5)
+    asked = Asked("1", media, "What?", 0.5, "a.png", Sides(None, IWP()))
+    session: Any = None
+    event = Ranked(session, layout, Ranking(ranks, ranks.float()))
+    drawn = token_map.ranked(asked, event, layers=tiny.LAYERS)
     assert [grid.label for grid in drawn.grids] == [grid.label for grid in layout.grids]
     for grid in layout.grids:
         shown = overlay.render(media, layout, ranks, layout.n, grid=grid.id)
