@@ -15,13 +15,18 @@ import numpy as np
 import pytest
 import torch
 from hypothesis import HealthCheck, settings
+from PIL import Image
 
+from iwp.settings import Settings
 from tests import tiny
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from transformers import LlavaOnevisionForConditionalGeneration, LlavaOnevisionProcessor
+
+    from iwp.ui.handlers import Handlers
+    from tests.browser.fake import FakeEngine
 
 torch.set_num_threads(1)
 settings.register_profile(
@@ -68,3 +73,19 @@ def tiny_processor() -> LlavaOnevisionProcessor:
 def tiny_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with `tiny_model` and `tiny_processor` that the Auto classes can load."""
     return tiny.save(tmp_path_factory.mktemp("tiny") / "tiny-llava-onevision")
+
+
+@pytest.fixture
+def picture(tmp_path: Path) -> str:
+    """A file that a visitor of the page has."""
+    path = tmp_path / "picture.png"
+    Image.new("RGB", (90, 60), "teal").save(path)
+    return str(path)
+
+
+@pytest.fixture
+def handlers(engine: FakeEngine, tmp_path: Path) -> Handlers:
+    """The page's handlers around the test module's `engine`."""
+    from iwp.ui.handlers import Handlers
+
+    return Handlers(engine, Settings(), str(tmp_path / "cache"))  # type: ignore[arg-type]

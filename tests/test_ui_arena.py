@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 import pickle
-from pathlib import Path
 from typing import Any
 
 import gradio as gr
@@ -13,7 +12,6 @@ import pytest
 from PIL import Image
 
 from iwp.pruners import DART, IWP, PRUNERS
-from iwp.settings import Settings
 from iwp.types import Media
 from iwp.ui import sides, text
 from iwp.ui.forked import ForkedEngine
@@ -27,20 +25,8 @@ LAYOUT = two_grids(90, 60)
 
 
 @pytest.fixture
-def picture(tmp_path: Path) -> str:
-    path = tmp_path / "picture.png"
-    Image.new("RGB", (90, 60), "teal").save(path)
-    return str(path)
-
-
-@pytest.fixture
 def engine() -> FakeEngine:
     return FakeEngine(word_s=0.005)
-
-
-@pytest.fixture
-def handlers(engine: FakeEngine, tmp_path: Path) -> Handlers:
-    return Handlers(engine, Settings(), str(tmp_path / "cache"))  # type: ignore[arg-type]
 
 
 def tokens(kept: KeptData, side: int) -> list[int] | None:

@@ -8,9 +8,7 @@ from typing import Any
 
 import gradio as gr
 import pytest
-from PIL import Image
 
-from iwp.settings import Settings
 from iwp.ui import text
 from iwp.ui.handlers import Handlers
 from tests.browser.fake import FakeEngine
@@ -18,20 +16,8 @@ from tests.ui_events import TAB, begin, follow, release, wait_for
 
 
 @pytest.fixture
-def picture(tmp_path: Path) -> str:
-    path = tmp_path / "picture.png"
-    Image.new("RGB", (90, 60), "teal").save(path)
-    return str(path)
-
-
-@pytest.fixture
 def engine() -> FakeEngine:
     return FakeEngine(word_s=0.01)
-
-
-@pytest.fixture
-def handlers(engine: FakeEngine, tmp_path: Path) -> Handlers:
-    return Handlers(engine, Settings(), str(tmp_path / "cache"))  # type: ignore[arg-type]
 
 
 def test_compare_shows_the_picture_then_both_answers(handlers: Handlers, picture: str) -> None:
