@@ -36,10 +36,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Runs one command and returns its exit code; 2 means that the input cannot be used."""
     words = list(sys.argv[1:] if argv is None else argv)
     try:
-        if words[:2] == ["eval", "scenes"]:
+        if words[:2] in (["eval", "scenes"], ["eval", "clips"]):
             from iwp.exam import command
 
-            return int(command.main(words[2:]) or 0)
+            return int(command.main(words[2:], words[1]) or 0)
         if words[:2] == ["eval", "export"]:
             from iwp.evals import export
 
@@ -130,7 +130,7 @@ def _parser() -> argparse.ArgumentParser:
     methods.add_argument("--layers", type=int, default=28, help="depth of the decoder (default 28)")
     methods.add_argument("--markdown", action="store_true", help="print the README's table")
     methods.add_argument("--write", metavar="FILE", help="renew the table in a Markdown file")
-    commands.add_parser("eval", help="eval scenes | export: the exam, here or for lmms-eval")
+    commands.add_parser("eval", help="eval scenes | clips | export: the exams, one for lmms-eval")
     commands.add_parser("bench", help="bench ablation | auto | consistency | select | similarity")
     commands.add_parser("train-demo-model", help="train the embedded model from scratch")
     return parser

@@ -171,15 +171,16 @@ def test_overlay_of_two_methods_shows_left_right_and_difference(
 @pytest.mark.parametrize(
     ("words", "module", "rest"),
     [
-        (["eval", "scenes", "--limit", "3"], "exam.command", ["--limit", "3"]),
-        (["train-demo-model", "--help"], "scenes.train", ["--help"]),
+        (["eval", "scenes", "--limit", "3"], "exam.command", (["--limit", "3"], "scenes")),
+        (["eval", "clips", "--seed", "3"], "exam.command", (["--seed", "3"], "clips")),
+        (["train-demo-model", "--help"], "scenes.train", (["--help"],)),
     ],
 )
 def test_scenes_get_their_own_arguments(
-    words: list[str], module: str, rest: list[str], monkeypatch: pytest.MonkeyPatch
+    words: list[str], module: str, rest: tuple[object, ...], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     given = []
-    monkeypatch.setattr(import_module(f"iwp.{module}"), "main", given.append)
+    monkeypatch.setattr(import_module(f"iwp.{module}"), "main", lambda *args: given.append(args))
     assert main(words) == 0
     assert given == [rest]
 

@@ -29,10 +29,30 @@ def test_evidence_is_every_token_that_an_object_covers_enough() -> None:
     block = Block(0, 2, 0, 3, 0, 0, 30, 20)  # cells of 10 x 10 pixels
     grid = TokenGrid("hires", "High", 2, 3, offset=5, blocks=(block,), newline=True)
     layout = VisualLayout(13, 30, 20, (grid,))
-    assert evidence_tokens(layout, [(0, 0, 10, 10)]) == (5,)
-    assert evidence_tokens(layout, [(5, 5, 10, 10)]) == (5, 6, 9, 10)
-    assert evidence_tokens(layout, [(0, 0, 10, 11)]) == (5,)  # a tenth of the next cell: too little
-    assert evidence_tokens(layout, [(12, 22, 5, 5), (0, 0, 9, 9)]) == (5, 11)
+    assert evidence_tokens(layout, [[(0, 0, 10, 10)]]) == (5,)
+    assert evidence_tokens(layout, [[(5, 5, 10, 10)]]) == (5, 6, 9, 10)
+    # A tenth of the next cell is too little.
+    assert evidence_tokens(layout, [[(0, 0, 10, 11)]]) == (5,)
+    assert evidence_tokens(layout, [[(12, 22, 5, 5), (0, 0, 9, 9)]]) == (5, 11)
+
+
+def test_evidence_of_a_clip_is_looked_for_frame_by_frame() -> None:
+    block = Block(0, 1, 0, 3, 0, 0, 30, 10)
+    grids = [TokenGrid(f"f{i}", "", 1, 3, 3 * i, (block,), frame=i) for i in range(3)]
+    layout = VisualLayout(10, 30, 10, tuple(grids))
+    moving = [[(0, 0, 10, 10), None], [(0, 10, 10, 10), None], [(0, 20, 10, 10), (0, 0, 10, 10)]]
+    assert evidence_tokens(layout, moving) == (0, 4, 6, 8)
+
+
+def test_the_exam_of_clips_repeats_itself_and_asks_each_kind_alike() -> None:
+    first, second = (list(exam.clip_items(3, 2)) for _ in range(2))
+    assert [i.questions for i in first] == [i.questions for i in second]
+    asked = [q.kind for item in first for q in item.questions]
+    assert {kind: asked.count(kind) for kind in set(asked)} == dict.fromkeys(exam.CLIP_KINDS, 2)
+    media = first[0].media
+    assert media.kind == "video"
+    assert len(media.frames) == len(media.times) == exam.CLIP_FRAMES
+    assert media.times == tuple(sorted(set(media.times)))
 
 
 def test_the_exam_is_held_out_and_repeats_itself() -> None:

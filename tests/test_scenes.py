@@ -10,12 +10,13 @@ import torch
 from PIL import Image
 
 from iwp.scenes.batches import LENGTH, START, Batches
-from iwp.scenes.crops import ATTRIBUTES, GRID, crops, patch_labels
+from iwp.scenes.crops import ATTRIBUTES, GRID, LABELS, crops, patch_labels
+from iwp.scenes.drills import drill
 from iwp.scenes.network import make_config, make_model, make_processor, make_tokenizer
 from iwp.scenes.packed import PackedModel, visual_tokens
 from iwp.scenes.questions import ask, ask_many
 from iwp.scenes.scene import SIZES, Scene, make_scene
-from iwp.scenes.vocabulary import COARSE, COLORS, FINE, SHAPES
+from iwp.scenes.vocabulary import COARSE, COLORS, COLUMNS, FINE, SHAPES
 
 tokenizer = make_tokenizer()
 
@@ -160,7 +161,7 @@ def test_blind_segments_do_not_look_in_the_first_layers() -> None:
 def test_labels_name_the_objects_patch_by_patch() -> None:
     s = scene(5, (392, 392))
     labels = patch_labels(s)
-    assert labels.shape == (5, len(ATTRIBUTES), GRID * GRID)
+    assert labels.shape == (5, LABELS, GRID * GRID)
     assert int((labels[0, 5] == 1).sum()) == len(s.things)  # one centre an object
     thing = s.things[0]
     top, left, height, width = thing.box
@@ -169,6 +170,40 @@ def test_labels_name_the_objects_patch_by_patch() -> None:
     patch = row % GRID * GRID + col % GRID
     assert labels[crop, 0, patch] == 1 + SHAPES.index(thing.shape)
     assert labels[crop, 1, patch] == 1 + list(COLORS).index(thing.color)
+    y, x = (int(c * GRID) for c in thing.center)  # in the base crop
+    place = labels[0, len(ATTRIBUTES) :, y * GRID + x]
+    assert np.abs(place / 1000 - thing.center).max() < 0.001
+    assert (labels[1:, len(ATTRIBUTES) :] == -1).all()
+
+
+@pytest.mark.parametrize("kind", ["left", "above", "is"])
+def test_comparing_drills_tell_the_truth(kind: str) -> None:
+    """Every side and every yes or no is worked out again from the words alone."""
+    said = Counter[str]()
+    for seed in range(200):
+        s, rng = scene(seed, (392, 392)), np.random.default_rng(seed)
+        name, pairs = drill(rng, s)
+        if name != f"drill-{kind}":
+            continue
+        axis, places = int(kind == "left"), {t.name: t.center for t in s.things}
+        words, first = [word for word, _ in pairs][1:], ""
+        while words:
+            thing, words = " ".join(words[:2]), words[2:]
+            if kind == "is":
+                relation, other, truth = words[0], " ".join(words[1:3]), words[3]
+                axis, words = int(relation in COLUMNS), words[4:]
+                less = places[thing][axis] < places[other][axis]
+                assert (truth == "yes") == (less == (relation in ("above", "left")))
+                said[truth] += 1
+                continue
+            if words and words[0].isdigit():
+                assert int(words.pop(0)) == int(places[thing][axis] * 10)
+            if first:
+                less = places[thing][axis] < places[first][axis]
+                assert less == (words[0] in ("above", "left"))
+                said[words.pop(0)] += 1
+            first = first or thing
+    assert len(said) == 2
 
 
 def test_batches_depend_on_seed_and_step_alone() -> None:

@@ -37,6 +37,7 @@ class Plan:
         folder: of the ledger.
         jobs: processes.
         threads: CPU threads of each.
+        clips: whether it is the exam of clips.
     """
 
     model: str
@@ -49,10 +50,12 @@ class Plan:
     folder: Path
     jobs: int = 1
     threads: int = 1
+    clips: bool = False
 
     def items(self) -> Iterator[exam.Item]:
-        """The pictures and questions."""
-        return exam.items(self.seed, self.per_kind, self.kinds)
+        """The pictures or clips, and the questions."""
+        make = exam.clip_items if self.clips else exam.items
+        return make(self.seed, self.per_kind, self.kinds)
 
     def ledger(self, vlm: VLM, taking_part: Sequence[Entry]) -> Ledger:
         """The ledger as far as it goes.
@@ -64,6 +67,7 @@ class Plan:
             "weights": weights_of(vlm.model),
             "seed": self.seed,
             "limit": self.per_kind,
+            "about": "clips" if self.clips else "scenes",
             "kinds": list(self.kinds),
             "longest answer": MAX_NEW_TOKENS,
         }

@@ -1,7 +1,7 @@
-"""The exam of the embedded model: `python -m iwp eval scenes`.
+"""The exam of the embedded model: `python -m iwp eval scenes`, and `eval clips`.
 
-Held-out scenes, exact answers, every method at every budget. What was answered is kept in a ledger
-in the folder of --out: the same command goes on where it was stopped.
+Held-out scenes or clips, exact answers, every method at every budget. What was answered is kept in
+a ledger in the folder of --out: the same command goes on where it was stopped.
 """
 
 from __future__ import annotations
@@ -35,12 +35,13 @@ from iwp.scenes import exam
 _TITLES = {"cut": "kept at the cut, %", "average": "layer average, %"}
 
 
-def main(argv: list[str]) -> int:
-    """Take the exam, print its tables and write them where --out says."""
-    args = _parse(argv)
+def main(argv: list[str], about: str = "scenes") -> int:
+    """Take the exam of "scenes" or "clips", print its tables and write them where --out says."""
+    args = _parse(argv, about)
     torch.set_num_threads(args.threads)
     if args.exponents:
-        found = exam.exponents(adapters.load(args.model), exam.items(args.seed, per_kind=20))
+        asked = (exam.clip_items if args.about == "clips" else exam.items)(args.seed, per_kind=20)
+        found = exam.exponents(adapters.load(args.model), asked)
         print("median kernel exponent by layer: " + " ".join(f"{x:.2f}" for x in found))
         return 0
     if args.out is not None:
@@ -63,10 +64,10 @@ def _take(args: argparse.Namespace, folder: Path, argv: Sequence[str]) -> int:
     answers = Answers.of(plan.ledger(vlm, able).records.values(), able)
     timed = _times(vlm, plan, able, args.timed, plan.folder / f"times-{plan.convention}.json")
     found = rows(answers, timed)
-    text = _text(found, refused, answers, args.explain)
+    text = _text(found, refused, answers, args)
     print(text)
     if args.out is not None:
-        head = f"`python -m iwp eval scenes {' '.join(argv)}`\n\n{_environment(vlm, args)}"
+        head = f"`python -m iwp eval {args.about} {' '.join(argv)}`\n\n{_environment(vlm, args)}"
         stem = folder / plan.convention
         output.write_csv(stem.with_suffix(".csv"), found)
         stem.with_suffix(".md").write_text(f"{head}\n\n{text}\n", encoding="utf-8")
@@ -85,10 +86,11 @@ def _check_named(option: str, methods: Collection[str], able: Sequence[Entry]) -
 
 
 def _text(
-    found: Sequence[Row], refused: Mapping[str, str], answers: Answers, against: str | None
+    found: Sequence[Row], refused: Mapping[str, str], answers: Answers, args: argparse.Namespace
 ) -> str:
     count, pictures = len(answers.right), len(set(answers.pictures.tolist()))
-    parts = [f"{count:,} questions about {pictures:,} pictures.", report(found)]
+    against, shown = args.explain, "clips" if args.about == "clips" else "pictures"
+    parts = [f"{count:,} questions about {pictures:,} {shown}.", report(found)]
     parts += [
         f"Where {against or 'the best other method'} gains most on IWP, by kind of question:",
         explained(answers, against),
@@ -129,11 +131,12 @@ def _environment(vlm: VLM, args: argparse.Namespace) -> str:
 
 
 def _plan(args: argparse.Namespace, folder: Path) -> Plan:
-    kinds = tuple(args.kinds.split(",")) if args.kinds else exam.KINDS
-    unknown = set(kinds) - set(exam.KINDS)
+    there = exam.CLIP_KINDS if args.about == "clips" else exam.KINDS
+    kinds = tuple(args.kinds.split(",")) if args.kinds else there
+    unknown = set(kinds) - set(there)
     if unknown:
         raise InputError(
-            f"There is no kind of question {min(unknown)!r}: {', '.join(exam.KINDS)} exist."
+            f"There is no kind of question {min(unknown)!r}: {', '.join(there)} exist."
         )
     if args.limit < len(kinds) or args.jobs < 1 or args.threads < 1 or args.timed < 0:
         raise InputError(
@@ -150,6 +153,7 @@ def _plan(args: argparse.Namespace, folder: Path) -> Plan:
         folder=folder,
         jobs=args.jobs,
         threads=args.threads,
+        clips=args.about == "clips",
     )
 
 
@@ -165,8 +169,9 @@ def _budgets(words: Sequence[str]) -> list[float]:
     return budgets
 
 
-def _parse(argv: Sequence[str]) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(prog="python -m iwp eval scenes", description=__doc__)
+def _parse(argv: Sequence[str], about: str) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog=f"python -m iwp eval {about}", description=__doc__)
+    parser.set_defaults(about=about)
     add = parser.add_argument
     add("--model", default="demo", help="demo, a local folder or a Hub id")
     add(

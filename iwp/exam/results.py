@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from iwp.exam.entries import FULL, Entry
 from iwp.exam.statistics import Floats, Resampled, interval, mean_known, relative
 from iwp.scenes.exam import KINDS, Record
-from iwp.scenes.vocabulary import COARSE, FINE
+from iwp.scenes.vocabulary import COARSE, FINE, MOVING
 
 REFERENCE = "iwp"
 Row = dict[str, Any]
@@ -131,7 +131,7 @@ def groups_of(answers: Answers) -> dict[str, NDArray[np.bool_]]:
     """Which questions count for which figure, where any do."""
     kinds, photograph = answers.kinds, answers.photograph
     groups = {"coarse": np.isin(kinds, COARSE), "fine": np.isin(kinds, FINE)}
-    groups |= {kind: kinds == kind for kind in KINDS}
+    groups |= {kind: kinds == kind for kind in (*KINDS, *MOVING)}
     groups |= {"on photographs": photograph, "on procedural": ~photograph}
     return {name: which for name, which in groups.items() if which.any()}
 

@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from iwp.bench import output
 from iwp.exam.results import REFERENCE, Row
 from iwp.scenes.exam import KINDS
+from iwp.scenes.vocabulary import MOVING
 
 _MARKS = {1: " +", -1: " -", 0: ""}
 _PRINCIPAL = 0.111  # the budget whose kinds are shown
@@ -30,7 +31,6 @@ def report(rows: Sequence[Row]) -> str:
             "then the mean, percent.",
             _pivot(methods, lambda row: _percent(row["relative"])),
         ),
-        ("Coarse / fine questions, percent.", _pivot(methods, _pair("coarse", "fine"))),
         (
             "On photographs / on procedural backgrounds, percent.",
             _pivot(methods, _pair("on photographs", "on procedural")),
@@ -42,8 +42,14 @@ def report(rows: Sequence[Row]) -> str:
             _pivot(methods, _pair("kept", "layer average", "evidence kept")),
         ),
     ]
+    if any("fine" in row for row in rows):
+        parts.insert(
+            2, ("Coarse / fine questions, percent.", _pivot(methods, _pair("coarse", "fine")))
+        )
     if budget is not None:
-        parts.insert(3, (f"By kind of question at {budget:.1%}, percent.", _kinds(methods, budget)))
+        parts.insert(
+            -2, (f"By kind of question at {budget:.1%}, percent.", _kinds(methods, budget))
+        )
     if any("answer ms" in row for row in rows):
         parts.append(
             (
@@ -115,7 +121,7 @@ def _kinds(methods: Mapping[str, Sequence[Row]], budget: float) -> str:
     for method, rows in methods.items():
         row = next((row for row in rows if row["budget"] in (budget, None)), None)
         if row is not None:
-            shown = {kind: _percent(row[kind]) for kind in KINDS if kind in row}
+            shown = {kind: _percent(row[kind]) for kind in (*MOVING, *KINDS) if kind in row}
             table.append({"method": method, **shown})
     return output.markdown(table)
 

@@ -11,7 +11,7 @@ from iwp.adapters.base import VLM, Inputs
 from iwp.exam.entries import Entry
 from iwp.exam.results import Times
 from iwp.pruners import Pruner
-from iwp.scenes.exam import LARGEST, Item, evidence_of, see
+from iwp.scenes.exam import Item, evidence_of, see
 from iwp.scenes.examinee import MAX_NEW_TOKENS
 
 
@@ -26,7 +26,7 @@ def times(vlm: VLM, exam: Iterable[Item], entries: Sequence[Entry], questions: i
         By name, the seconds of choosing and of the whole answer.
     """
     taken: dict[str, list[tuple[float, float]]] = {entry.name: [] for entry in entries}
-    largest = (item for item in exam if item.scene.size == LARGEST)
+    largest = (item for item in exam if item.largest)
     for turn, item in enumerate(islice(largest, questions + 1)):
         question = item.questions[0]
         prepared = vlm.adapter.prepare(item.media, question.text)

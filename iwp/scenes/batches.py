@@ -2,35 +2,46 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
 from transformers import PreTrainedTokenizerFast
 
-from iwp.scenes.crops import crops, patch_labels
+from iwp.scenes import clip_questions
+from iwp.scenes.clip import make_clip
+from iwp.scenes.crops import GRID, LABELS, crops, patch_labels
 from iwp.scenes.drills import drill
-from iwp.scenes.packed import visual_tokens
-from iwp.scenes.questions import ask_many
-from iwp.scenes.scene import Scene, make_scene, random_size
+from iwp.scenes.packed import clip_tokens, visual_tokens
+from iwp.scenes.questions import Question, ask_many
+from iwp.scenes.scene import make_scene, random_size
 
 SMALLEST = (196, 196)  # here the base crop, too, shows print at its full size
 SEGMENTS = 14  # questions behind one picture: few make room for more pictures, as counting needs
+FRAMES = {8: 0.6, 16: 0.4}  # of a clip -> how often
 LENGTH = 15  # tokens of one question and its answer
 END_OF_QUESTION = "<|im_end|><|im_start|>assistant"
 START = "<|im_start|>user"
 
 
+Asker = Callable[[int], list[Question]]
+Driller = Callable[[], tuple[str, list[tuple[str, bool]]]]
+
+
 @dataclass(frozen=True)
 class Batch:
-    """Pictures of one size and their questions.
+    """Pictures of one size, or clips of one length, and their questions.
 
     Attributes:
-        crops: (B * crops, CROP, CROP, 3) uint8.
-        labels: (B * crops, attributes, GRID * GRID) int64, see crops.patch_labels.
+        size: (height, width) in pixels.
+        crops: (B * crops, CROP, CROP, 3) uint8; of clips, (B * frames, ...).
+        labels: (B * crops, attributes, GRID * GRID) int64, see crops.patch_labels; none of clips.
         tokens: (B, segments, LENGTH) int64.
         answers: same shape, bool: the tokens the model is to say.
         kinds: B lists of as many question kinds.
+        frames: of a clip; None of pictures.
     """
 
     size: tuple[int, int]
@@ -39,6 +50,7 @@ class Batch:
     tokens: NDArray[np.int64]
     answers: NDArray[np.bool_]
     kinds: list[list[str]]
+    frames: int | None = None
 
 
 class Batches:
@@ -85,23 +97,49 @@ class Batches:
         size = SMALLEST if rng.random() < easy else random_size(rng)
         n = max(2, round(self.tokens_per_step / (visual_tokens(size) + self.segments * LENGTH)))
         scenes = [make_scene(rng, size) for _ in range(n)]
-        tokens = np.full((n, self.segments, LENGTH), self.tokenizer.pad_token_id, np.int64)
-        answers = np.zeros(tokens.shape, bool)
-        kinds = [self._fill(rng, s, drills, tokens[i], answers[i]) for i, s in enumerate(scenes)]
+        tokens, answers, kinds = self._texts(
+            drills,
+            [partial(ask_many, rng, scene) for scene in scenes],
+            [partial(drill, rng, scene) for scene in scenes],
+        )
         cut = np.concatenate([crops(s.pixels) for s in scenes])
         labels = np.concatenate([patch_labels(s) for s in scenes])
         return Batch(size, cut, labels, tokens, answers, kinds)
 
+    def clips(self, step: int, drills: float = 0.0) -> Batch:
+        """Clips of one length with `segments` questions each; see `questions`."""
+        rng = np.random.default_rng([self.seed, 4, step])
+        frames = int(rng.choice(list(FRAMES), p=list(FRAMES.values())))
+        n = max(2, round(self.tokens_per_step / (clip_tokens(frames) + self.segments * LENGTH)))
+        clips = [make_clip(rng, frames) for _ in range(n)]
+        tokens, answers, kinds = self._texts(
+            drills,
+            [partial(clip_questions.ask_many, rng, clip) for clip in clips],
+            [partial(clip_questions.drill_clip, rng, clip) for clip in clips],
+        )
+        pixels = np.concatenate([clip.frames for clip in clips])
+        labels = np.zeros((0, LABELS, GRID * GRID), np.int64)
+        return Batch(SMALLEST, pixels, labels, tokens, answers, kinds, frames)
+
+    def _texts(
+        self, drills: float, askers: Sequence[Asker], drillers: Sequence[Driller]
+    ) -> tuple[NDArray[np.int64], NDArray[np.bool_], list[list[str]]]:
+        """Tokens, which of them are answers, and kinds: one row for every asker and driller."""
+        shape = (len(askers), self.segments, LENGTH)
+        tokens = np.full(shape, self.tokenizer.pad_token_id, np.int64)
+        answers = np.zeros(shape, bool)
+        rows = zip(askers, drillers, tokens, answers, strict=True)
+        return tokens, answers, [self._fill(drills, *row) for row in rows]
+
     def _fill(
         self,
-        rng: np.random.Generator,
-        scene: Scene,
         drills: float,
+        ask_some: Asker,
+        drill_one: Driller,
         tokens: NDArray[np.int64],
         answers: NDArray[np.bool_],
     ) -> list[str]:
-        n_drills = round(self.segments * drills)
-        asked = ask_many(rng, scene, self.segments - n_drills)
+        asked = ask_some(self.segments - round(self.segments * drills))
         for j, question in enumerate(asked):
             x = self._encode(question.text) + self._end
             y = [*self._encode(question.answer), self.tokenizer.eos_token_id]
@@ -110,7 +148,7 @@ class Batches:
             answers[j, len(x) : len(row)] = True
         kinds = [q.kind for q in asked]
         for j in range(len(asked), self.segments):
-            kind, words = drill(rng, scene)
+            kind, words = drill_one()
             for i, (word, said) in enumerate(words[:LENGTH]):
                 tokens[j, i], answers[j, i] = self._encode(word)[0], said
             kinds.append(kind)

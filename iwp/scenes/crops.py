@@ -19,6 +19,8 @@ GRID = CROP // PATCH
 PINPOINTS = [[CROP * rows, CROP * cols] for rows in (1, 2) for cols in (1, 2)]
 UNREADABLE = 0.75  # a base crop shrunk below this share of its size shows no legible print
 ATTRIBUTES = ("shape", "color", "character", "row", "column", "center")
+PLACES = ("y", "x")  # where the object's centre is, in thousandths of the picture
+LABELS = len(ATTRIBUTES) + len(PLACES)
 
 
 @dataclass(frozen=True)
@@ -72,7 +74,10 @@ def _cover(
 
 
 def patch_labels(scene: Scene) -> NDArray[np.int64]:
-    """What each patch shows: (crops, attributes, GRID * GRID); 0 is nothing, -1 is not asked."""
+    """What each patch shows, as int64 (crops, ATTRIBUTES and PLACES, GRID * GRID).
+
+    0 is nothing, -1 is not asked.
+    """
     t = tiling(scene.size)
     views = (
         ((GRID, GRID), (CROP / scene.size[0], CROP / scene.size[1]), (0, 0)),
@@ -84,8 +89,9 @@ def patch_labels(scene: Scene) -> NDArray[np.int64]:
     )
     out = []
     for base, (shape, scale, offset) in zip((True, False), views, strict=True):
-        labels = np.zeros((len(ATTRIBUTES), *shape), np.int64)
-        labels[3:5] = -1  # which half of the picture: asked on objects of the base crop only
+        labels = np.zeros((LABELS, *shape), np.int64)
+        # Where in the picture an object is: asked in the base crop only.
+        labels[3:5], labels[len(ATTRIBUTES) :] = -1, -1
         best, best_glyph = np.full(shape, 0.18), np.full(shape, 0.12)
         for thing in scene.things:
             cover = _cover(thing.box, scale, offset, shape)
@@ -97,6 +103,8 @@ def patch_labels(scene: Scene) -> NDArray[np.int64]:
             if base:
                 labels[3][mine] = 1 + int(thing.center[0] > 0.5)
                 labels[4][mine] = 1 + int(thing.center[1] > 0.5)
+                for axis, center in enumerate(thing.center):
+                    labels[len(ATTRIBUTES) + axis][mine] = round(1000 * center)
                 y, x = (min(int(c * GRID), GRID - 1) for c in thing.center)
                 labels[5, y, x] = 1
             for glyph in thing.glyphs:
@@ -109,6 +117,6 @@ def patch_labels(scene: Scene) -> NDArray[np.int64]:
         if not base:
             labels[5] = -1
         out.append(labels)
-    tiles = out[1].reshape(len(ATTRIBUTES), t.rows, GRID, t.cols, GRID).transpose(1, 3, 0, 2, 4)
-    stacked = np.concatenate([out[0][None], tiles.reshape(-1, len(ATTRIBUTES), GRID, GRID)])
-    return stacked.reshape(len(stacked), len(ATTRIBUTES), GRID * GRID)
+    tiles = out[1].reshape(LABELS, t.rows, GRID, t.cols, GRID).transpose(1, 3, 0, 2, 4)
+    stacked = np.concatenate([out[0][None], tiles.reshape(-1, LABELS, GRID, GRID)])
+    return stacked.reshape(len(stacked), LABELS, GRID * GRID)

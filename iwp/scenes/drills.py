@@ -15,15 +15,19 @@ from iwp.scenes.vocabulary import COLORS, COLUMNS, PLURALS, ROWS, SHAPES
 
 # How often each list is drawn: what only some of an object's patches show takes longest to learn.
 SHARES = {
-    "color": 0.06,
-    "shape": 0.06,
-    "say": 0.24,
-    "written": 0.08,
-    "where": 0.10,
-    "right": 0.08,
+    "color": 0.03,
+    "shape": 0.03,
+    "say": 0.10,
+    "written": 0.05,
+    "where": 0.02,
+    "right": 0.02,
     "many": 0.28,
-    "there": 0.1,
+    "there": 0.03,
+    "left": 0.13,
+    "above": 0.13,
+    "is": 0.18,
 }
+APART = 0.1  # two objects closer than this share of the picture are not compared
 Fact = tuple[list[str], list[str]]  # key, value
 
 
@@ -69,13 +73,14 @@ def _columns(things: tuple[Thing, ...]) -> list[Fact]:
     return [(key, value[1:]) for key, value in _places(things)]
 
 
-def _counts(things: tuple[Thing, ...]) -> list[Fact]:
-    counts: dict[tuple[str, ...], int]
-    counts = {(color, "objects"): sum(t.color == color for t in things) for color in COLORS}
+def counts(things: tuple[Thing, ...]) -> list[Fact]:
+    """How many there are of each colour, of each shape and in all, where they are few."""
+    found: dict[tuple[str, ...], int]
+    found = {(color, "objects"): sum(t.color == color for t in things) for color in COLORS}
     for shape, plural in PLURALS.items():
-        counts[(plural,)] = sum(t.shape == shape for t in things)
-    counts[("objects",)] = len(things)
-    return [(list(key), [str(n)]) for key, n in counts.items() if 0 < n <= SPARSE]
+        found[(plural,)] = sum(t.shape == shape for t in things)
+    found[("objects",)] = len(things)
+    return [(list(key), [str(n)]) for key, n in found.items() if 0 < n <= SPARSE]
 
 
 _LISTS: dict[str, Callable[[tuple[Thing, ...]], list[Fact]]] = {
@@ -85,7 +90,7 @@ _LISTS: dict[str, Callable[[tuple[Thing, ...]], list[Fact]]] = {
     "written": _owners,
     "where": _places,
     "right": _columns,
-    "many": _counts,
+    "many": counts,
 }
 
 
@@ -102,12 +107,67 @@ def _presence(rng: np.random.Generator, things: tuple[Thing, ...]) -> list[Fact]
     return facts
 
 
+def _beside(axis: int, rng: np.random.Generator, things: tuple[Thing, ...]) -> list[Fact]:
+    """On which side of the first object the others lie.
+
+    In a third of the lists every object's place is said before it is compared, in tenths of the
+    picture: comparing what has been written down is learned sooner than comparing what was seen.
+    """
+    named = _named(things)
+    if len(named) < 2:
+        return []
+    aloud, sides = bool(rng.random() < 0.35), (("above", "below"), COLUMNS)[axis]
+    facts: list[Fact] = []
+    first: Thing | None = None
+    for i in rng.permutation(len(named)):
+        thing = named[int(i)]
+        value = [str(min(9, int(10 * thing.center[axis])))] if aloud else []
+        gap = 0.0 if first is None else thing.center[axis] - first.center[axis]
+        if abs(gap) >= APART:
+            value.append(sides[int(gap > 0)])
+        elif first is not None:
+            continue
+        first = first or thing
+        facts.append(([thing.color, thing.shape], value))
+    return facts
+
+
+def _relations(rng: np.random.Generator, things: tuple[Thing, ...]) -> list[Fact]:
+    """Statements about two objects, true or false."""
+    named, facts = _named(things), list[Fact]()
+    for _ in range(6 if len(named) > 1 else 0):
+        i, j = (named[int(k)] for k in rng.permutation(len(named))[:2])
+        axis, second = int(rng.random() < 0.5), bool(rng.random() < 0.5)
+        gap = i.center[axis] - j.center[axis]
+        if abs(gap) >= APART:
+            word = (("above", "below"), COLUMNS)[axis][int(second)]
+            truth = "yes" if (gap > 0) == second else "no"
+            facts.append(([i.color, i.shape, word, j.color, j.shape], [truth]))
+    return facts
+
+
+def _facts(rng: np.random.Generator, kind: str, things: tuple[Thing, ...]) -> list[Fact]:
+    """What the list says, in order."""
+    if kind in ("left", "above"):
+        return _beside(int(kind == "left"), rng, things)
+    if kind == "is":
+        return _relations(rng, things)
+    facts = _presence(rng, things) if kind == "there" else _LISTS[kind](things)
+    return [facts[int(i)] for i in rng.permutation(len(facts))]
+
+
+def spelled(kind: str, facts: list[Fact]) -> tuple[str, list[tuple[str, bool]]]:
+    """The drill of these facts: its kind, and its words, each with whether the model says it."""
+    words = [(kind, False)]
+    for key, value in facts:
+        words += [(word, False) for word in key] + [(word, True) for word in value]
+    return f"drill-{kind}", words
+
+
 def drill(rng: np.random.Generator, scene: Scene) -> tuple[str, list[tuple[str, bool]]]:
     """One drill: its kind, and its words, each with whether the model is to say it."""
     kind = str(rng.choice(list(SHARES), p=list(SHARES.values())))
-    facts = _presence(rng, scene.things) if kind == "there" else _LISTS[kind](scene.things)
-    words = [(kind, False)]
-    for i in rng.permutation(len(facts)):
-        key, value = facts[int(i)]
-        words += [(word, False) for word in key] + [(word, True) for word in value]
-    return f"drill-{kind}", words
+    facts = _facts(rng, kind, scene.things)
+    if not any(value for _, value in facts):  # too few objects to compare: there is always a count
+        kind, facts = "many", counts(scene.things)
+    return spelled(kind, facts)

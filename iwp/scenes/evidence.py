@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -33,11 +33,18 @@ def _cells(block: Block, box: Box) -> NDArray[np.float64]:
     return down[:, None] * across[None]
 
 
-def evidence_tokens(layout: VisualLayout, boxes: Iterable[Box]) -> tuple[int, ...]:
-    """Ascending numbers of the visual tokens that show any of the boxes (pixels of the picture)."""
+def evidence_tokens(
+    layout: VisualLayout, frames: Sequence[Sequence[Box | None]]
+) -> tuple[int, ...]:
+    """Ascending numbers of the visual tokens that show any of the boxes.
+
+    Args:
+        layout: where the tokens lie.
+        frames: for every frame, boxes in its pixels; None is not there. A picture is one frame.
+    """
     found: set[int] = set()
-    for box in boxes:
-        for grid in layout.grids:
+    for grid in layout.grids:
+        for box in filter(None, frames[grid.frame]):
             for block in grid.blocks:
                 rows, cols = np.nonzero(_cells(block, box) > SHARE)
                 numbers = grid.offset + (rows + block.r0) * grid.stride + cols + block.c0

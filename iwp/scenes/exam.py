@@ -1,7 +1,8 @@
 """The exam of the embedded model: held-out scenes, and what a model answers at many settings.
 
 Exact match, kind by kind. Coarse kinds are asked on scenes of all sizes, fine ones on the largest,
-where the evidence of one question is about one in a hundred of the visual tokens.
+where the evidence of one question is about one in a hundred of the visual tokens. Clips have an
+exam of their own.
 """
 
 from __future__ import annotations
@@ -18,16 +19,20 @@ from torch import Tensor
 from iwp.adapters.base import VLM, Prepared
 from iwp.generate import kernel_exponents
 from iwp.pruners import Pruner
+from iwp.scenes.clip import Clip, make_clip
+from iwp.scenes.clip_questions import ask_clip
 from iwp.scenes.evidence import Oracle, evidence_tokens
 from iwp.scenes.examinee import Answer, Shared
 from iwp.scenes.questions import Question, ask
 from iwp.scenes.scene import Scene, make_scene, random_size
-from iwp.scenes.vocabulary import COARSE, FINE
+from iwp.scenes.vocabulary import COARSE, FINE, MOVING
 from iwp.types import Media, Tower
 
 HELD_OUT = 20260401  # first word of the exam's seeds; training never draws from them
 LARGEST = (392, 392)
 KINDS = (*COARSE, *FINE)
+CLIP_KINDS = (*MOVING, "total")
+CLIP_FRAMES = 16
 
 Seen = tuple[Tensor, Tower | None]
 """Visual features, and what the vision tower says of the visual tokens."""
@@ -38,21 +43,29 @@ class Item:
     """One picture of the exam and what is asked about it, at most once a kind.
 
     Attributes:
-        scene: the picture.
+        scene: the picture, or a clip.
         questions: what is asked.
         number: of the picture; some numbers are left out.
         first: number of its first question, of all questions of the exam.
     """
 
-    scene: Scene
+    scene: Scene | Clip
     questions: tuple[Question, ...]
     number: int = 0
     first: int = 0
 
     @property
     def media(self) -> Media:
-        """The picture as a model is given it."""
+        """The picture or clip as a model is given it."""
+        if isinstance(self.scene, Clip):
+            frames = tuple(Image.fromarray(frame) for frame in self.scene.frames)
+            return Media(frames, self.scene.times, "video")
         return Media((Image.fromarray(self.scene.pixels),))
+
+    @property
+    def largest(self) -> bool:
+        """Whether it has as many visual tokens as any of its exam."""
+        return isinstance(self.scene, Clip) or self.scene.size == LARGEST
 
 
 @dataclass(frozen=True)
@@ -146,6 +159,24 @@ def items(seed: int, per_kind: int, kinds: tuple[str, ...] = KINDS) -> Iterator[
         first += len(asked)
 
 
+def clip_items(seed: int, per_kind: int, kinds: tuple[str, ...] = CLIP_KINDS) -> Iterator[Item]:
+    """Clips and questions, as `items` gives pictures."""
+    left = dict.fromkeys(kinds, per_kind)
+    number = first = 0
+    while any(left.values()):
+        rng = np.random.default_rng([HELD_OUT, 1, seed, number])
+        clip, asked = make_clip(rng, CLIP_FRAMES), []
+        for kind in kinds:
+            question = ask_clip(rng, clip, kind) if left[kind] else None
+            if question is not None:
+                left[kind] -= 1
+                asked.append(question)
+        if asked:
+            yield Item(clip, tuple(asked), number, first)
+        number += 1
+        first += len(asked)
+
+
 def sit(
     vlm: VLM,
     exam: Iterable[Item],
@@ -193,8 +224,8 @@ def see(vlm: VLM, prepared: Prepared, settings: Sequence[Setting]) -> Seen:
 
 def evidence_of(item: Item, question: Question, prepared: Prepared) -> tuple[int, ...]:
     """The visual tokens that prove the answer."""
-    boxes = [item.scene.things[i].box for i in question.evidence]
-    return evidence_tokens(prepared.layout, boxes)
+    frames = [[boxes[i] for i in question.evidence] for boxes in item.scene.boxes]
+    return evidence_tokens(prepared.layout, frames)
 
 
 def _said(answer: Answer, n: int, evidence: tuple[int, ...]) -> Said:

@@ -18,6 +18,8 @@ from transformers import LlavaOnevisionForConditionalGeneration
 from iwp.scenes.crops import GRID, PATCH, tiling
 from iwp.scenes.network import MEAN, STD
 
+POOLED = -(-GRID // 2)  # cells on a side of a clip's frame
+
 
 @dataclass(frozen=True)
 class Rotary:
@@ -130,6 +132,15 @@ class PackedModel:
             grid = grid[:, :, cut : t.cols * GRID - cut]
         ends = self.model.model.image_newline.to(self.dtype).expand(batch, grid.shape[1], 1, width)
         return torch.cat((features[:, 0], torch.cat((grid, ends), 2).flatten(1, 2)), 1)
+
+    def pack_clip(self, features: Tensor, batch: int) -> Tensor:
+        """(batch * frames, GRID * GRID, width) -> (batch, tokens, width): pooled, and one end."""
+        width = features.shape[-1]
+        maps = features.view(-1, GRID, GRID, width).permute(0, 3, 1, 2)
+        pooled = F.interpolate(maps, size=(POOLED, POOLED), mode="bilinear")
+        tokens = pooled.permute(0, 2, 3, 1).reshape(batch, -1, width)
+        end = self.model.model.image_newline.to(self.dtype).expand(batch, 1, width)
+        return torch.cat((tokens, end), 1)
 
     # --- text ---------------------------------------------------------------------------
 
@@ -273,6 +284,11 @@ class PackedModel:
         out = out.view(batch, kv, groups, n_text, d) + own.reshape(batch, kv, groups, n_text, d)
         out = out.reshape(batch, heads, n_text, d).transpose(1, 2).reshape(batch, n_text, -1)
         return out_p, self._linear(out, attention.o_proj)
+
+
+def clip_tokens(frames: int) -> int:
+    """How many visual tokens a clip of so many frames becomes."""
+    return frames * POOLED**2 + 1
 
 
 def visual_tokens(size: tuple[int, int]) -> int:

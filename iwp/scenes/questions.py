@@ -12,16 +12,16 @@ from iwp.scenes.vocabulary import COLORS, COLUMNS, PLURALS, ROWS, SHAPES, TEMPLA
 
 # How often each kind is asked in training.
 WEIGHTS = {
-    "color": 0.07,
-    "shape": 0.07,
-    "exist": 0.12,
-    "where": 0.12,
-    "total": 0.22,
-    "count": 0.06,
-    "read": 0.19,
-    "code": 0.04,
-    "which": 0.12,
-    "relation": 0.01,
+    "color": 0.05,
+    "shape": 0.05,
+    "exist": 0.07,
+    "where": 0.07,
+    "total": 0.21,
+    "count": 0.21,
+    "read": 0.10,
+    "code": 0.05,
+    "which": 0.07,
+    "relation": 0.22,
 }
 
 
@@ -171,6 +171,11 @@ def ask(rng: np.random.Generator, scene: Scene, kind: str) -> Question | None:
     found = _MAKERS[kind](rng, scene.things)
     if found is None:
         return None
+    return phrased(rng, kind, found)
+
+
+def phrased(rng: np.random.Generator, kind: str, found: Found) -> Question:
+    """The question in one of its wordings."""
     fields, answer, evidence = found
     template = TEMPLATES[kind][int(rng.integers(len(TEMPLATES[kind])))]
     return Question(kind, template.format(**fields), answer, evidence)
@@ -178,20 +183,29 @@ def ask(rng: np.random.Generator, scene: Scene, kind: str) -> Question | None:
 
 def ask_many(rng: np.random.Generator, scene: Scene, n: int) -> list[Question]:
     """N questions in training proportions; repeats only where the scene allows too few."""
-    kinds, weights = list(WEIGHTS), np.array(list(WEIGHTS.values()))
-    weights = weights / weights.sum()
+    return several(rng, n, WEIGHTS, lambda kind: ask(rng, scene, kind))
+
+
+def several(
+    rng: np.random.Generator,
+    n: int,
+    weights: dict[str, float],
+    ask_one: Callable[[str], Question | None],
+) -> list[Question]:
+    """N questions of kinds drawn by weight; "exist" must be one that can always be asked."""
+    kinds, shares = list(weights), np.array(list(weights.values()))
     out: list[Question] = []
     seen: set[str] = set()
-    drawn = rng.choice(len(kinds), size=6 * n, p=weights)
+    drawn = rng.choice(len(kinds), size=6 * n, p=shares / shares.sum())
     for tries, k in enumerate(drawn):
-        question = ask(rng, scene, kinds[int(k)])
+        question = ask_one(kinds[int(k)])
         if question and (question.text not in seen or tries > 3 * n):
             seen.add(question.text)
             out.append(question)
             if len(out) == n:
                 break
     while len(out) < n:
-        question = ask(rng, scene, "exist")
+        question = ask_one("exist")
         if question:
             out.append(question)
     return out

@@ -5,7 +5,8 @@ A scene is drawn on a jittered grid, so objects never overlap. Knows nothing abo
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from functools import cache
 
 import numpy as np
@@ -72,6 +73,11 @@ class Scene:
     def size(self) -> tuple[int, int]:
         """(height, width) in pixels."""
         return self.pixels.shape[0], self.pixels.shape[1]
+
+    @property
+    def boxes(self) -> tuple[tuple[Box, ...]]:
+        """The objects' boxes, frame by frame: a picture is one."""
+        return (tuple(thing.box for thing in self.things),)
 
 
 def _polygon(shape: str, radius: float, turn: float) -> NDArray[np.float64]:
@@ -159,6 +165,66 @@ def _print(
     return tuple(glyphs)
 
 
+@dataclass(frozen=True)
+class Look:
+    """How an object looks, wherever it stands."""
+
+    shape: str
+    color: str
+    text: str
+    side: int
+    turn: int
+    paint: NDArray[np.float32]
+
+    def painted(self, rng: np.random.Generator) -> Look:
+        """The same in a shade of its colour."""
+        paint = np.array(COLORS[self.color]) + rng.normal(0, 9, 3)
+        return replace(self, paint=paint.astype(np.float32))
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """(height, width) in pixels."""
+        height, width = _stamp(self.shape, self.side, self.turn).shape
+        return height, width
+
+    def draw(self, canvas: NDArray[np.float32], top: int, left: int) -> Thing:
+        """Put it on a float32 (height, width, 3) canvas."""
+        mask = _stamp(self.shape, self.side, self.turn)
+        h, w = mask.shape
+        _blend(canvas, mask, top, left, self.paint)
+        narrow = self.shape in ("star", "cross", "triangle", "diamond")
+        font = int(np.clip(self.side * (0.46 if narrow else 0.52), 14, 19))
+        font = 15 if self.shape == "sign" else font
+        box = (top, left, h, w)
+        glyphs = _print(canvas, self.shape, self.text, box, self.paint, font) if self.text else ()
+        height, width = canvas.shape[:2]
+        center = ((top + h / 2) / height, (left + w / 2) / width)
+        return Thing(self.shape, self.color, box, center, glyphs)
+
+
+def random_look(
+    rng: np.random.Generator, shapes: Sequence[str], colors: Sequence[str], printed: float
+) -> Look:
+    """An object of one of these shapes, or a sign, in one of these colours.
+
+    Args:
+        rng: the only source of randomness.
+        shapes: without the sign.
+        colors: names.
+        printed: how often it has a character on it.
+    """
+    shape = "sign" if rng.random() < 0.12 else str(rng.choice(shapes))
+    color = str(rng.choice(colors))
+    side = int(rng.integers(28, 43)) if shape != "sign" else int(rng.integers(34, 40))
+    text = ""
+    if shape == "sign":
+        text = "".join(str(c) for c in rng.choice(CHARACTERS[:10], 2))
+    elif rng.random() < printed:
+        text = str(rng.choice(CHARACTERS))
+    turn = int(rng.integers(-2, 3)) * 6
+    return Look(shape, color, text, side, turn, np.empty(0, np.float32))
+
+
 def make_scene(rng: np.random.Generator, size: tuple[int, int], dense: bool = False) -> Scene:
     """Draw one scene of 1 to SPARSE or to CROWDED objects.
 
@@ -182,27 +248,19 @@ def make_scene(rng: np.random.Generator, size: tuple[int, int], dense: bool = Fa
     things = []
     for cell in sorted(rng.permutation(rows * cols)[:n]):
         row, col = divmod(int(cell), cols)
-        shape = "sign" if rng.random() < 0.12 else str(rng.choice(shapes))
-        color = str(rng.choice(colors))
-        side = int(rng.integers(28, 43)) if shape != "sign" else int(rng.integers(34, 40))
-        text = ""
-        if shape == "sign":
-            text = "".join(str(c) for c in rng.choice(CHARACTERS[:10], 2))
-        elif rng.random() < printed:
-            text = str(rng.choice(CHARACTERS))
-        mask = _stamp(shape, side, int(rng.integers(-2, 3)) * 6)
-        h, w = mask.shape
+        look = random_look(rng, shapes, colors, printed)
+        h, w = look.size
         top = (height - rows * CELL) // 2 + row * CELL + int(rng.integers(0, CELL - h + 1))
         left = (width - cols * CELL) // 2 + col * CELL + int(rng.integers(0, CELL - w + 1))
-        paint = (np.array(COLORS[color]) + rng.normal(0, 9, 3)).astype(np.float32)
-        _blend(canvas, mask, top, left, paint)
-        narrow = shape in ("star", "cross", "triangle", "diamond")
-        font = 15 if shape == "sign" else int(np.clip(side * (0.46 if narrow else 0.52), 14, 19))
-        glyphs = _print(canvas, shape, text, (top, left, h, w), paint, font) if text else ()
-        center = ((top + h / 2) / height, (left + w / 2) / width)
-        things.append(Thing(shape, color, (top, left, h, w), center, glyphs))
-    canvas += rng.normal(0, rng.uniform(0, 5), (height, width, 1)).astype(np.float32)
-    return Scene(canvas.clip(0, 255).astype(np.uint8), tuple(things), photograph)
+        things.append(look.painted(rng).draw(canvas, top, left))
+    return Scene(noisy(rng, canvas), tuple(things), photograph)
+
+
+def noisy(rng: np.random.Generator, canvas: NDArray[np.float32]) -> NDArray[np.uint8]:
+    """A finished canvas as a camera would see it."""
+    height, width = canvas.shape[:2]
+    grain = rng.normal(0, rng.uniform(0, 5), (height, width, 1)).astype(np.float32)
+    return (canvas + grain).clip(0, 255).astype(np.uint8)
 
 
 def random_size(rng: np.random.Generator) -> tuple[int, int]:

@@ -19,9 +19,9 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor
-from transformers import LlavaOnevisionForConditionalGeneration
+from transformers import AutoTokenizer, LlavaOnevisionForConditionalGeneration
 
-from iwp.scenes.batches import SEGMENTS, SMALLEST, START, Batches
+from iwp.scenes.batches import SEGMENTS, SMALLEST, START, Batch, Batches
 from iwp.scenes.crops import ATTRIBUTES
 from iwp.scenes.network import make_config, make_model, make_processor, make_tokenizer
 from iwp.scenes.optimizers import optimizers, set_rate
@@ -88,10 +88,17 @@ class Trainer:
                 group.update(base=base, share=share)  # this run's rates, not the saved ones
 
     def start_from(self, folder: Path) -> None:
-        """Begin the questions with the weights of an exported model."""
+        """Begin the questions with an exported model, which may know fewer words."""
         trained = LlavaOnevisionForConditionalGeneration.from_pretrained(folder)
+        known = AutoTokenizer.from_pretrained(folder).get_vocab()
+        rows = trained.get_input_embeddings().weight.data
+        state, words = trained.state_dict(), self.tokenizer.get_vocab()
+        shared = [word for word in words if word in known]
+        embeddings = self.packed.embeddings().data.clone()
+        embeddings[[words[w] for w in shared]] = rows[[known[w] for w in shared]].float()
+        state = {k: embeddings if v.shape == rows.shape else v for k, v in state.items()}
         self.begin_questions()
-        self.model.load_state_dict(trained.state_dict())
+        self.model.load_state_dict(state)
 
     def _tensors(self, *arrays: Any) -> list[Tensor]:
         return [torch.from_numpy(a).to(self.device) for a in arrays]
@@ -111,24 +118,40 @@ class Trainer:
         self._update(loss)
         return {"loss": loss.item(), **dict(zip(ATTRIBUTES, accuracy, strict=True))}
 
+    def _batch(self) -> Batch:
+        """This step's pictures or clips."""
+        rng = np.random.default_rng([self.args.seed, 5, self.step])
+        if rng.random() < self.args.clips:
+            return self.batches.clips(self.step, self.args.drills)
+        easy = self.step < self.args.easy_steps
+        return self.batches.questions(self.step, self.args.easy if easy else 0.0, self.args.drills)
+
     def question_step(self) -> dict[str, float]:
         """One update of everything; losses and exact (teacher-forced) answers by kind."""
         set_rate(self.optimizers, self.step, self.args.steps, self.args.decay)
-        easy = self.step < self.args.easy_steps
-        batch = self.batches.questions(self.step, self.args.easy if easy else 0.0, self.args.drills)
+        batch = self._batch()
         crops, labels, tokens, answers = self._tensors(
             batch.crops, batch.labels, batch.tokens, batch.answers
         )
         unseen = self.args.tower_steps + self.step
         more, more_labels = self._tensors(*self.batches.pictures(unseen, self.args.more_crops))
         embeddings = self.packed.embeddings()
-        twins = 2 if batch.size == SMALLEST else 1  # base and only crop are the same picture
-        crops, labels = crops[::twins], labels[::twins]
-        features = self.packed.vision(torch.cat((crops, more)))
-        patch_loss, accuracy = self.words(features, embeddings, torch.cat((labels, more_labels)))
-        n, features = len(batch.kinds), features[: len(crops)].repeat_interleave(twins, 0)
-        start = embeddings[self.start].to(features.dtype).expand(n, -1, -1)
-        prefix = torch.cat((start, self.packed.pack(features, batch.size, n)), 1)
+        n = len(batch.kinds)
+        if batch.frames:
+            with torch.no_grad():  # frames teach the decoder alone: a step takes half as long
+                seen = self.packed.vision(crops)
+            seen = self.packed.pack_clip(seen, n)
+            patch_loss, accuracy = self.words(self.packed.vision(more), embeddings, more_labels)
+        else:
+            twins = 2 if batch.size == SMALLEST else 1  # base and only crop are the same picture
+            crops, labels = crops[::twins], labels[::twins]
+            features = self.packed.vision(torch.cat((crops, more)))
+            labels = torch.cat((labels, more_labels))
+            patch_loss, accuracy = self.words(features, embeddings, labels)
+            features = features[: len(crops)].repeat_interleave(twins, 0)
+            seen = self.packed.pack(features, batch.size, n)
+        start = embeddings[self.start].to(seen.dtype).expand(n, -1, -1)
+        prefix = torch.cat((start, seen), 1)
         visual = torch.arange(prefix.shape[1], device=self.device) >= len(self.start)
         rng = np.random.default_rng([self.args.seed, 3, self.step])
         blind = rng.random(tokens.shape[1]) < self.args.blind
@@ -145,7 +168,8 @@ class Trainer:
         out: dict[str, list[float]] = defaultdict(list)
         for i, kinds in enumerate(batch.kinds):
             for j, kind in enumerate(kinds):
-                if kind.startswith("drill"):
+                kind = f"clip-{kind}" if batch.frames else kind
+                if "drill" in kind:
                     out[kind].append(share[i, j])
                     continue
                 out[kind].append(exact[i, j])
@@ -214,6 +238,7 @@ def _parse(argv: list[str]) -> argparse.Namespace:
     parser.add_argument("--more-crops", type=int, default=6, help="crops without questions a step")
     parser.add_argument("--easy", type=float, default=0.8, help="more scenes of one crop at first")
     parser.add_argument("--easy-steps", type=int, default=1000, help="for so many steps")
+    parser.add_argument("--clips", type=float, default=0.3, help="share of steps about clips")
     parser.add_argument("--drills", type=float, default=0.5, help="share of segments that drill")
     parser.add_argument("--muon", type=float, default=2.5e-3, help="learning rate of the matrices")
     parser.add_argument(

@@ -40,19 +40,26 @@ TEMPLATES: dict[str, tuple[str, ...]] = {
     "code": ("what is written on the {thing} ?", "what does the {thing} say ?"),
     "which": ("which object says {text} ?", "what object has {text} on it ?"),
     "relation": ("is the {thing} {relation} the {other} ?",),
+    "moves": ("which {what} moves ?", "what {what} moves ?"),
+    "last": ("which {what} appears last ?", "what {what} appears last ?"),
+    "way": ("which way does the {thing} move ?", "which way does the {thing} go ?"),
+    "moving": ("how many objects move ?", "how many objects go ?"),
 }
 RELATIONS = ("left of", "right of", "above", "below")
+WAYS = ("up", "down", *COLUMNS)
 COARSE = ("color", "shape", "exist", "where", "total", "count", "relation")
 FINE = ("read", "code", "which")
+MOVING = ("moves", "last", "way", "moving")  # asked about clips
 
 
 def words() -> list[str]:
     """Every word that a question or an answer can contain, sorted."""
     found = {"yes", "no", "object", "objects", "hello", "please", "picture", "image", ".", "!"}
+    found |= {"first", "video", "clip", "leaves"}
     for templates in TEMPLATES.values():
         for template in templates:
             found |= {w for w in template.split() if "{" not in w}
     for relation in RELATIONS:
         found |= set(relation.split())
-    groups = (COLORS, SHAPES, PLURALS.values(), CHARACTERS, NUMBERS, ROWS, COLUMNS)
+    groups = (COLORS, SHAPES, PLURALS.values(), CHARACTERS, NUMBERS, ROWS, WAYS)
     return sorted(found.union(*groups))
