@@ -55,6 +55,7 @@ ORDER = [
         "engine",
         "calls",
         "report",
+        "marked",
         "registry",
         "flags",
         "scenes",
