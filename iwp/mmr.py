@@ -57,22 +57,34 @@ def select_in_chunks(
     """
     if similarity is None:
         return log_scores.argsort(descending=True, stable=True)[:keep]
-    remaining = torch.arange(log_scores.shape[0], device=log_scores.device)
-    left = log_scores.float()
+    # A score of 0 is worth more than none: chosen tokens sink to -inf, all others stay above.
+    lowest = torch.finfo(torch.float32).min
+    left = log_scores.float().clamp(min=lowest)
+    numbers = torch.arange(left.shape[0], device=left.device)
+    gone = torch.zeros_like(left, dtype=torch.bool)
+    others = left.shape[0]
     chosen: list[Tensor] = []
-    sizes = chunk_sizes(min(keep, log_scores.shape[0]), chunk, growth)
+    sizes = chunk_sizes(min(keep, others), chunk, growth)
     for number, size in enumerate(sizes, start=1):
         # A stable sort, because topk may order ties differently from one run to the next.
         order = left.argsort(descending=True, stable=True)
-        new = remaining[order[:size]]
-        chosen.append(new)
+        new = order[:size]
+        chosen.append(numbers[new])
         if number == len(sizes):
             break
-        rest = order[size:].sort().values  # ascending again: ties go to the lower number
-        remaining, left = remaining[rest], left[rest]
-        most = similarity(remaining, new).amax(dim=1)
-        left = left + (1.0 - penalty * most).clamp(min=floor).log()
-    return torch.cat(chosen) if chosen else remaining[:0]
+        others -= size
+        added = similarity.take(new)
+        if others < left.shape[0] // 2:
+            # Only now: to gather all keys for every chunk costs more than to compare a few rows
+            # in vain.
+            rest = order[size : size + others].sort().values  # ties go to the lower number
+            numbers, left, similarity = numbers[rest], left[rest], similarity.take(rest)
+            gone = torch.zeros_like(left, dtype=torch.bool)
+        else:
+            gone.index_fill_(0, new, True)
+        kept = (1.0 - penalty * similarity.most(added)).clamp_(min=floor).log_()
+        left = kept.add_(left).clamp_(min=lowest).masked_fill_(gone, -torch.inf)
+    return torch.cat(chosen) if chosen else numbers[:0]
 
 
 def chunk_sizes(keep: int, chunk: int = 2, growth: int = 2) -> list[int]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from iwp import marked
 from iwp.errors import InputError
 from iwp.layer_average import layer_average
 from iwp.pruners import PRUNERS
@@ -15,9 +16,7 @@ if TYPE_CHECKING:
 
     from iwp.pruners.base import Pruner
 
-BEGIN = "<!-- methods: written by `python -m iwp methods --write README.md` -->"
-END = "<!-- methods: end -->"
-
+_NAME, _COMMAND = "methods", "python -m iwp methods --write README.md"
 _LAYERS = 28  # of the 7B models that the papers compare on
 _BUDGET = 0.222
 _MANY = 1_000_000  # so many tokens that whole ones do not show
@@ -109,29 +108,13 @@ def text(layers: int = _LAYERS, budget: float = _BUDGET) -> str:
 
 
 def written(page: str, table: str) -> str:
-    """The page with the table between `BEGIN` and `END`, whatever stood there.
-
-    Raises:
-        InputError: the page lacks one of the two lines.
-    """
-    before, begin, rest = page.partition(BEGIN)
-    _, end, after = rest.partition(END)
-    if not (begin and end):
-        raise InputError(f"The file has to hold the lines {BEGIN} and {END}.")
-    return f"{before}{BEGIN}\n{table}\n{END}{after}"
+    """The page with the table in its place, see `iwp.marked.written`."""
+    return marked.written(page, _NAME, _COMMAND, table)
 
 
 def write(file: Path, layers: int = _LAYERS) -> None:
-    """Renew the table in a Markdown file.
-
-    Raises:
-        InputError: the file cannot be read or written, or has no place for a table.
-    """
-    try:
-        page = written(file.read_text(encoding="utf-8"), markdown(layers))
-        file.write_text(page, encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise InputError(f"The table cannot be written to {file}: {error}.") from None
+    """Renew the table in a Markdown file, see `iwp.marked.write`."""
+    marked.write(file, _NAME, _COMMAND, markdown(layers))
 
 
 def _kept(method: Pruner, layers: int) -> float:

@@ -55,6 +55,7 @@ ORDER = [
         "engine",
         "calls",
         "report",
+        "marked",
         "registry",
         "flags",
         "scenes",
@@ -156,6 +157,21 @@ def test_importing_loads_neither_torch_nor_gradio() -> None:
     code = (
         "import sys, iwp; heavy = {'torch', 'transformers', 'gradio', 'numpy'} & set(sys.modules);"
         "sys.exit(f'loaded: {heavy}' if heavy else 0)"
+    )
+    assert subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=False).returncode == 0
+
+
+def test_every_public_name_is_found_in_a_fresh_process() -> None:
+    """Each before any other: none may rely on what another one has imported."""
+    code = (
+        "import sys, iwp\n"
+        "for name in iwp.__all__:\n"
+        "    for loaded in [one for one in sys.modules if one.startswith('iwp.')]:\n"
+        "        del sys.modules[loaded]\n"
+        "    for loaded in [one for one in vars(iwp) if one in iwp.__all__]:\n"
+        "        delattr(iwp, loaded)\n"
+        "    assert getattr(iwp, name) is not None, name\n"
+        "assert 'torch' in sys.modules\n"
     )
     assert subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=False).returncode == 0
 

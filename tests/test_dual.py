@@ -222,7 +222,9 @@ def test_similarities_equal_the_formulas(kind: str, seed: int, n: int, scale: fl
     kernel = k if kind in ("dual", "kernel_key") else None
     of = {"dual": v, "kernel_key": None, "key": k, "value": v, "hidden": hidden[None]}[kind]
     rest, new = torch.arange(n), torch.arange(0, n, 2)
-    ours = dual.similarity_between(kernel, of, width)(rest, new)
+    tokens = dual.similarity_between(kernel, of, width)
+    ours = tokens.take(rest).table(tokens.take(new))
+    assert torch.equal(tokens.most(tokens.take(new)), ours.amax(dim=1))
     k64, v64, h64 = (x.double().numpy() for x in (k, v, hidden))
     truth = [
         [oracles.similarity(k64, v64, i, j, width.double().numpy(), kind, h64) for j in new]
@@ -235,8 +237,8 @@ def test_similarities_equal_the_formulas(kind: str, seed: int, n: int, scale: fl
 
 def test_the_dual_similarity_is_the_duplication() -> None:
     _, k, v = heads(3, 8)
-    every = torch.arange(8)
-    ours = dual.similarity_between(k, v)(every, every[:3])
+    tokens = dual.similarity_between(k, v)
+    ours = tokens.table(tokens.take(torch.arange(3)))
     assert torch.equal(ours, dual.duplication(k, k[:, :3], v, v[:, :3]))
 
 

@@ -31,14 +31,24 @@ def tokens(
     st.integers(1, 4),
     st.integers(1, 3),
     st.sampled_from([0.5, 2.0, 5.0]),
+    st.sampled_from([0.0, 0.01]),
     st.data(),
 )
 def test_same_selection_as_the_loops(
-    bandwidth: str, seed: int, n: int, chunk: int, growth: int, penalty: float, data: st.DataObject
+    bandwidth: str,
+    seed: int,
+    n: int,
+    chunk: int,
+    growth: int,
+    penalty: float,
+    floor: float,
+    data: st.DataObject,
 ) -> None:
     keep = data.draw(st.integers(1, n))
     scores, k, v = tokens(seed, n)
+    scores[0] = 0.0
     more = {"chunk": chunk, "growth": growth, "penalty": penalty, "bandwidth": bandwidth}
+    more["floor"] = floor
     ours = progressive_chunked_mmr(scores, k, v, keep, **more)
     truth = oracles.chunked_mmr(scores.numpy(), k.numpy(), v.numpy(), keep, **more)
     assert ours.tolist() == truth
@@ -124,14 +134,21 @@ def test_few_chunks_and_no_wait_for_the_device() -> None:
 def test_any_similarity_can_be_plugged_in() -> None:
     seen = []
 
-    def similarity(rest: torch.Tensor, new: torch.Tensor) -> torch.Tensor:
-        seen.append((len(rest), len(new)))
-        return torch.zeros(len(rest), len(new))
+    class Unlike:
+        def __init__(self, n: int) -> None:
+            self.n = n
+
+        def take(self, tokens: torch.Tensor) -> Unlike:
+            return Unlike(len(tokens))
+
+        def most(self, others: Unlike) -> torch.Tensor:
+            seen.append((self.n, others.n))
+            return torch.zeros(self.n)
 
     scores = torch.tensor(np.linspace(0, 1, 20)).log()
-    order = select_in_chunks(scores, 20, similarity)
+    order = select_in_chunks(scores, 20, Unlike(20))
     assert order.tolist() == list(range(19, -1, -1))
-    assert seen == [(18, 2), (14, 4), (6, 8)]
+    assert seen == [(20, 2), (20, 4), (6, 8)]  # the chosen leave when they are the greater part
     assert ranks_of(order).tolist() == list(range(19, -1, -1))
     assert select_in_chunks(scores, 7, None).tolist() == list(range(19, 12, -1))
 

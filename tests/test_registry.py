@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from iwp import registry
+from iwp import marked, registry
 from iwp.__main__ import main
 from iwp.errors import InputError
 from iwp.pruners import IWP, PRUNERS, DivPrune, Pruner, PyramidDrop, VisionZip
@@ -14,7 +14,9 @@ from iwp.pruners import IWP, PRUNERS, DivPrune, Pruner, PyramidDrop, VisionZip
 if TYPE_CHECKING:
     from pathlib import Path
 
-PAGE = f"Before.\n{registry.BEGIN}\nold\n{registry.END}\nAfter.\n"
+BEGIN = marked.begin("methods", "python -m iwp methods --write README.md")
+END = marked.end("methods")
+PAGE = f"Before.\n{BEGIN}\nold\n{END}\nAfter.\n"
 
 
 @pytest.mark.parametrize("kind", PRUNERS.values(), ids=PRUNERS)
@@ -83,7 +85,14 @@ def test_what_cannot_be_done_is_said(words: list[str], capsys: pytest.CaptureFix
     assert err.count("\n") == 1
 
 
-@pytest.mark.parametrize("page", ["", registry.BEGIN, f"{registry.END}\n{registry.BEGIN}"])
+def test_a_place_is_known_by_its_name_and_says_what_renewed_it() -> None:
+    page = "<!-- one: written by `old words` -->\nx\n<!-- one: end -->\n" + PAGE
+    once = marked.written(page, "one", "new words", "y")
+    assert once == "<!-- one: written by `new words` -->\ny\n<!-- one: end -->\n" + PAGE
+    assert registry.written(once, "table") == once.replace("old", "table")
+
+
+@pytest.mark.parametrize("page", ["", BEGIN, f"{END}\n{BEGIN}"])
 def test_a_page_without_a_place_is_refused(page: str) -> None:
     with pytest.raises(InputError, match="has to hold the lines"):
         registry.written(page, "table")

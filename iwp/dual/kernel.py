@@ -44,7 +44,30 @@ def gaussian(k_i: Tensor, k_j: Tensor, width: Tensor) -> Tensor:
 
     With width 2 sqrt(d) it is the cosine of phi(k_i) and phi(k_j) (Eq. 18).
     """
-    return _squared_distances(k_i.float(), k_j.float()).div_(-width.view(-1, 1, 1)).exp_()
+    centre = k_i.float().mean(dim=1, keepdim=True)
+    return gaussian_between(*scaled(k_i, width, centre), *scaled(k_j, width, centre))
+
+
+def scaled(k: Tensor, width: Tensor, centre: Tensor) -> tuple[Tensor, Tensor]:
+    """Keys in units of the Gaussian's width, as `gaussian_between` compares them.
+
+    Args:
+        k: (Hkv, n, d).
+        width: (Hkv,) or one number.
+        centre: (Hkv, 1, d) about where the keys lie. Keys share a large offset; without it the
+            difference of large numbers keeps its digits.
+
+    Returns:
+        (Hkv, n, d) float32 (k - centre) / sqrt(width), and (Hkv, n) their squared lengths.
+    """
+    near = (k.float() - centre) * width.rsqrt().view(-1, 1, 1)
+    return near, near.square().sum(-1)
+
+
+def gaussian_between(a: Tensor, a_squares: Tensor, b: Tensor, b_squares: Tensor) -> Tensor:
+    """(Hkv, n, m) exp(-||a_i - b_j||^2) of what `scaled` gives for n and for m keys."""
+    exponents = torch.baddbmm(-b_squares[:, None], a, b.transpose(1, 2), alpha=2.0)
+    return exponents.sub_(a_squares[:, :, None]).clamp_(max=0.0).exp_()
 
 
 def _sampled_distances(k: Tensor) -> Tensor:
@@ -53,13 +76,7 @@ def _sampled_distances(k: Tensor) -> Tensor:
     size = min(n, MEDIAN_SAMPLE)
     sample = k[:, torch.arange(size, device=k.device) * n // size].float()
     first, second = torch.triu_indices(size, size, offset=1, device=k.device)
-    return _squared_distances(sample, sample)[:, first, second]
-
-
-def _squared_distances(a: Tensor, b: Tensor) -> Tensor:
-    """(Hkv, n, d), (Hkv, m, d) -> (Hkv, n, m) in float32, never negative."""
-    # Keys share a large offset; without it the difference of large numbers keeps its digits.
-    centre = b.mean(dim=1, keepdim=True)
-    a, b = a - centre, b - centre
-    norms = a.square().sum(-1)[:, :, None] + b.square().sum(-1)[:, None, :]
-    return torch.baddbmm(norms, a, b.transpose(1, 2), alpha=-2.0).clamp_(min=0.0)
+    sample = sample - sample.mean(dim=1, keepdim=True)  # see `scaled`
+    squares = sample.square().sum(-1)
+    apart = torch.baddbmm(squares[:, None], sample, sample.transpose(1, 2), alpha=-2.0)
+    return apart.add_(squares[:, :, None]).clamp_(min=0.0)[:, first, second]

@@ -67,7 +67,7 @@ class LayerView:
         """Number of visual tokens."""
         return self.visual.shape[0]
 
-    @property
+    @cached_property
     def visual_in_prompt(self) -> Tensor:
         """(n,) int64 numbers of the visual tokens among the `prompt` rows."""
         return torch.searchsorted(self.prompt, self.visual)
@@ -94,7 +94,7 @@ class LayerView:
         return self.embeddings
 
     def queries(self, rows: Tensor) -> Tensor:
-        """(H, len(rows), d) queries before rotary."""
+        """(H, len(rows), d) queries of ascending rows, before rotary."""
         return self._project("q", rows)
 
     def mean_query(self, rows: Tensor) -> Tensor:
@@ -145,16 +145,15 @@ class LayerView:
         return normed
 
     def _project(self, kind: str, rows: Tensor) -> Tensor:
-        return self._heads(kind, self._normed[rows])
+        normed = self._normed  # rows ascend: as many as there are, they are all and need no copy
+        return self._heads(kind, normed if len(rows) == len(normed) else normed[rows])
 
     def _heads(self, kind: str, normed: Tensor) -> Tensor:
         attention: Any = self.layer.self_attn
         projected = getattr(attention, f"{kind}_proj")(normed)
         heads = projected.view(normed.shape[0], -1, attention.head_dim)
         norm = getattr(attention, f"{kind}_norm", None)
-        if norm is not None:
-            heads = norm(heads)
-        by_head: Tensor = heads.transpose(0, 1).float()
+        by_head: Tensor = (heads if norm is None else norm(heads)).transpose(0, 1).float()
         return by_head
 
 

@@ -146,7 +146,8 @@ class IWP(Pruner):
         is_first = torch.zeros(view.n, dtype=torch.uint8, device=logs.device)
         others = is_first.index_fill_(0, first, 1).argsort(stable=True)[: view.n - len(first)]
         left = max(0, keep - len(first))
-        rest = select_in_chunks(logs[others], left, _renumbered(similarity, others), *steps)
+        among = None if similarity is None else similarity.take(others)
+        rest = select_in_chunks(logs[others], left, among, *steps)
         return torch.cat((first, others[rest]))[:keep]
 
     def _similarity(self, view: LayerView) -> dual.Similarity | None:
@@ -164,10 +165,3 @@ class IWP(Pruner):
             return dual.similarity_between(None, keys)
         values = view.visual_values if kind == "dual" else None
         return dual.similarity_between(keys, values, dual.kernel_width(keys, self.bandwidth))
-
-
-def _renumbered(similarity: dual.Similarity | None, numbers: Tensor) -> dual.Similarity | None:
-    """The similarity of tokens that are known by their place in `numbers`."""
-    if similarity is None:
-        return None
-    return lambda rest, new: similarity(numbers[rest], numbers[new])
