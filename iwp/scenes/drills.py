@@ -153,7 +153,9 @@ def _facts(rng: np.random.Generator, kind: str, things: tuple[Thing, ...]) -> li
     if kind == "is":
         return _relations(rng, things)
     facts = _presence(rng, things) if kind == "there" else _LISTS[kind](things)
-    return [facts[int(i)] for i in rng.permutation(len(facts))]
+    facts = [facts[int(i)] for i in rng.permutation(len(facts))]
+    # Totals take longest to learn: they come before the list is cut off.
+    return sorted(facts, key=lambda fact: fact[0] != ["objects"])
 
 
 def spelled(kind: str, facts: list[Fact]) -> tuple[str, list[tuple[str, bool]]]:

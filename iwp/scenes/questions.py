@@ -16,7 +16,7 @@ WEIGHTS = {
     "shape": 0.05,
     "exist": 0.07,
     "where": 0.07,
-    "total": 0.21,
+    "total": 0.26,
     "count": 0.21,
     "read": 0.10,
     "code": 0.05,
