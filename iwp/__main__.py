@@ -131,7 +131,7 @@ def _parser() -> argparse.ArgumentParser:
     methods.add_argument("--markdown", action="store_true", help="print the README's table")
     methods.add_argument("--write", metavar="FILE", help="renew the table in a Markdown file")
     commands.add_parser("eval", help="eval scenes | clips | export: the exams, one for lmms-eval")
-    commands.add_parser("bench", help="bench ablation | auto | consistency | select | similarity")
+    commands.add_parser("bench", help="bench ablation | efficiency | growth | select | ...")
     commands.add_parser("train-demo-model", help="train the embedded model from scratch")
     return parser
 

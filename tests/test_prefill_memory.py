@@ -115,11 +115,8 @@ def test_only_the_last_row_meets_the_vocabulary(family: Family) -> None:
     model.get_output_embeddings().register_forward_pre_hook(
         lambda _, args: seen.append(args[0].shape[1])
     )
-    positions = None
-    if "qwen" in family.name:
-        positions = torch.arange(embeds.shape[1]).expand(3, 1, -1)
     for pruner in (None, IWP(0.3, layer=2)):
-        generate.prefill(model, embeds, visual, positions=positions, pruner=pruner)
+        generate.prefill(model, embeds, visual, pruner=pruner)
     assert seen == [1, 1]
 
 

@@ -31,14 +31,14 @@ def read_model(
     revision: str | None = None,
 ) -> VLM:
     """Load a model of one of these families. See `iwp.adapters.load` for the rest."""
-    source, name = _locate(model_id)
+    source, name = locate(model_id)
     if revision and Path(source).is_dir():
         raise ModelError(f"The model {name} is a folder, which has no revisions: leave it out.")
     # Never code from a checkpoint: transformers' own classes read it, or nothing does.
     origin: dict[str, Any] = {"revision": revision or "main", "trust_remote_code": False}
     config = _config(source, name, revision)
     family = _family(config, name, families)
-    recommended = _recommended(source, revision)
+    advice = recommended(source, revision)
     try:
         processor = AutoProcessor.from_pretrained(source, **origin)
         model = AutoModelForImageTextToText.from_pretrained(
@@ -55,11 +55,15 @@ def read_model(
             f"The device {placement.device} cannot hold {name}: {_sentence(error)}"
         ) from error
     adapter = family(model, processor)
-    return VLM(model, processor, adapter, name, adapter.device, placement.attention, recommended)
+    return VLM(model, processor, adapter, name, adapter.device, placement.attention, advice)
 
 
-def _locate(model_id: str) -> tuple[str, str]:
-    """What transformers is to open, and what people are shown."""
+def locate(model_id: str) -> tuple[str, str]:
+    """What transformers is to open, and what people are shown.
+
+    Raises:
+        ModelError: there is no such folder, and the name is none of the Hub's.
+    """
     if model_id == DEMO:
         if not DEMO_FOLDER.is_dir():
             raise ModelError(
@@ -110,7 +114,12 @@ def _family(
     return families[kind]
 
 
-def _recommended(source: str, revision: str | None) -> dict[str, Any]:
+def recommended(source: str, revision: str | None = None) -> dict[str, Any]:
+    """IWP's settings that a model's own `iwp.json` names; empty where it has none.
+
+    Raises:
+        ModelError: the file cannot be read as such.
+    """
     file = None
     with suppress(Exception):  # most models have none, and no network is no reason to fail
         file = cached_file(source, RECOMMENDED, revision=revision)

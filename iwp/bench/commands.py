@@ -1,4 +1,4 @@
-"""`python -m iwp bench ablation | auto | consistency | select | similarity`."""
+"""`python -m iwp bench` and the bench's name, such as `ablation`, `efficiency` or `growth`."""
 
 from __future__ import annotations
 
@@ -6,7 +6,10 @@ from importlib import import_module
 
 from iwp.errors import InputError
 
-COMMANDS = ("ablation", "auto", "consistency", "select", "similarity")
+COMMANDS = (
+    *("ablation", "auto", "consistency", "efficiency", "growth"),
+    *("select", "similarity"),
+)
 
 
 def main(argv: list[str]) -> int:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 from weakref import finalize
 
@@ -51,22 +51,25 @@ class Held(TorchDispatchMode):  # type: ignore[no-untyped-call]  # torch's own l
         self.now -= size
 
 
-def peak_bytes(device: torch.device, work: Callable[[], Any]) -> int:
+def peak_bytes(gpus: Sequence[torch.device], work: Callable[[], Any]) -> int:
     """Most bytes that `work()` holds at once, beyond what was held before.
 
-    A GPU's own count where there is one; elsewhere that of `Held`, which slows the work down.
+    The GPUs' own counts together where there are any (they may reach them at different times);
+    elsewhere that of `Held`, which slows the work down.
     """
-    if device.type == "cuda":
-        torch.cuda.synchronize(device)
-        before = torch.cuda.memory_allocated(device)
-        torch.cuda.reset_peak_memory_stats(device)
-        work()
-        torch.cuda.synchronize(device)
-        return torch.cuda.max_memory_allocated(device) - before
-    held = Held()
-    with held:
-        work()
-    return held.peak
+    if not gpus:
+        held = Held()
+        with held:
+            work()
+        return held.peak
+    for gpu in gpus:
+        torch.cuda.synchronize(gpu)
+        torch.cuda.reset_peak_memory_stats(gpu)
+    before = sum(torch.cuda.memory_allocated(gpu) for gpu in gpus)
+    work()
+    for gpu in gpus:
+        torch.cuda.synchronize(gpu)
+    return sum(torch.cuda.max_memory_allocated(gpu) for gpu in gpus) - before
 
 
 def _storages(values: Any) -> Iterable[UntypedStorage]:

@@ -13,8 +13,10 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 _TICKS = (1, 2, 5, 10, 20, 50, 100)  # percent
+_MARKERS = "os^Dv*"
 
 Row = Mapping[str, Any]
+Lines = Mapping[str, Sequence[tuple[float, float]]]
 
 
 def folder(path: Path) -> Path:
@@ -88,11 +90,11 @@ def bars(
     figure.savefig(path, dpi=130)
 
 
-def curves(path: Path, x: str, y: str, lines: Mapping[str, Sequence[tuple[float, float]]]) -> None:
+def curves(path: Path, x: str, y: str, lines: Lines) -> None:
     """Lines through points (x, y), shares of 1 shown as percent; x is logarithmic."""
     figure = new_figure(6.4, 4.2)
     axes = figure.add_subplot(xlabel=x, ylabel=y, xscale="log")
-    for (name, points), marker in zip(lines.items(), "os^Dv*", strict=False):
+    for (name, points), marker in zip(lines.items(), _MARKERS, strict=False):
         ordered = sorted(points)
         axes.plot(
             [100 * a for a, _ in ordered], [100 * b for _, b in ordered], marker=marker, label=name
@@ -101,6 +103,37 @@ def curves(path: Path, x: str, y: str, lines: Mapping[str, Sequence[tuple[float,
     axes.minorticks_off()
     axes.grid(alpha=0.3)
     axes.legend()
+    figure.savefig(path, dpi=130)
+
+
+def stacked(
+    path: Path, title: str, labels: Sequence[str], parts: Mapping[str, Sequence[float]], unit: str
+) -> None:
+    """Horizontal bars made of parts, one bar a label, with their sums in this unit."""
+    figure = new_figure(8, 1.4 + 0.3 * len(labels))
+    axes = figure.add_subplot(title=title, xlabel=unit)
+    begin = [0.0] * len(labels)
+    for name, values in parts.items():
+        drawn = axes.barh(range(len(labels)), values, left=begin, height=0.7, label=name)
+        begin = [a + b for a, b in zip(begin, values, strict=True)]
+    axes.bar_label(drawn, [f"{total:.3g}" for total in begin], padding=2, fontsize=7)
+    axes.set_yticks(range(len(labels)), list(labels))
+    axes.invert_yaxis()
+    axes.set_xlim(0, 1.12 * max(begin))
+    axes.legend(fontsize=8)
+    figure.savefig(path, dpi=130)
+
+
+def powers(path: Path, x: str, panels: Mapping[str, Lines]) -> None:
+    """Lines through points (x, y) on logarithmic axes, one panel a unit of y side by side."""
+    figure = new_figure(5.4 * len(panels), 4.2)
+    every = figure.subplots(1, len(panels), squeeze=False)[0]
+    for axes, (y, lines) in zip(every, panels.items(), strict=True):
+        for (name, points), marker in zip(lines.items(), _MARKERS, strict=False):
+            axes.plot(*zip(*points, strict=True), marker=marker, label=name)
+        axes.set(xlabel=x, ylabel=y, xscale="log", yscale="log")
+        axes.grid(alpha=0.3)
+        axes.legend(fontsize=8)
     figure.savefig(path, dpi=130)
 
 

@@ -23,16 +23,13 @@ from transformers import Qwen2Config
 from transformers.models.qwen2.modeling_qwen2 import Qwen2DecoderLayer, Qwen2RotaryEmbedding
 
 from iwp import measure
-from iwp.bench import output
+from iwp.bench import output, prompts
 from iwp.errors import InputError
 from iwp.pruners import PRUNERS, LayerView, Pruner
 from iwp.types import Embeddings, Tower
 
 TOKENS = (729, 2916, 7290)
 LAYERS = 28
-_BEFORE, _AFTER = 14, 40  # text around the picture
-_TOWER_WIDTH = 72
-_LIKE = 6  # about so many tokens look alike
 
 
 @torch.no_grad()
@@ -45,20 +42,12 @@ def scene(n: int, config: Qwen2Config, device: torch.device, dtype: torch.dtype)
         device: where it lies.
         dtype: of weights and hidden states.
     """
-    generator = torch.Generator().manual_seed(n)
-    total = _BEFORE + n + _AFTER
-
-    def normal(*shape: int) -> Tensor:
-        return torch.randn(*shape, generator=generator)
-
-    group = torch.randint(0, max(1, n // _LIKE), (n,), generator=generator)
-    hidden = normal(total, config.hidden_size)
-    hidden[_BEFORE : _BEFORE + n] = normal(n, config.hidden_size)[group]
-    hidden += 0.3 * normal(total, config.hidden_size)
-    tower = Tower(normal(n).softmax(0), normal(n, _TOWER_WIDTH)[group] + 0.3 * normal(n, 1))
+    hidden, tower = prompts.rows(n, config.hidden_size)
+    total = hidden.shape[0]
+    earlier = hidden + torch.randn(hidden.shape, generator=torch.Generator().manual_seed(n + 1))
     rows = torch.arange(total, device=device)
     cos, sin = Qwen2RotaryEmbedding(config).to(device)(hidden.to(device), rows[None])
-    visual = rows[_BEFORE : _BEFORE + n]
+    visual = rows[prompts.BEFORE : prompts.BEFORE + n]
     hidden = hidden.to(device, dtype)
     now = LayerView(
         _layer(config, 1).to(device, dtype),
@@ -66,16 +55,14 @@ def scene(n: int, config: Qwen2Config, device: torch.device, dtype: torch.dtype)
         cos[0],
         sin[0],
         visual,
-        rows[_BEFORE + n :],
+        rows[prompts.BEFORE + n :],
         rows,
         final_norm=torch.nn.RMSNorm(config.hidden_size).to(device, dtype),
-        tower=Tower(tower.saliency.to(device), tower.keys.to(device)),
-        embeddings=Embeddings(hidden[visual], hidden[_BEFORE + n :]),
+        tower=tower.to(device),
+        embeddings=Embeddings(hidden[visual], hidden[prompts.BEFORE + n :]),
     )
-    earlier = hidden + normal(total, config.hidden_size).to(device, dtype)
-    return replace(
-        now, previous=replace(now, layer=_layer(config, 0).to(device, dtype), hidden=earlier)
-    )
+    before = _layer(config, 0).to(device, dtype)
+    return replace(now, previous=replace(now, layer=before, hidden=earlier.to(device, dtype)))
 
 
 @torch.no_grad()

@@ -1,0 +1,180 @@
+"""How choosing and reading grow with the visual tokens, up to those of a long video.
+
+`python -m iwp bench growth --random qwen2.5-vl-7b`
+
+Made-up visual tokens, twice as many each time; no tower runs. Times come from the prefill itself,
+baseline and method in turns.
+"""
+
+from __future__ import annotations
+
+import argparse
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+
+from iwp import measure
+from iwp.adapters.base import VLM
+from iwp.bench import environment, memory, output, prompts, subject
+from iwp.bench.turns import Measured, measured
+from iwp.budget import check_budget
+from iwp.errors import InputError
+from iwp.pruners import Pruner
+from iwp.trunk import Trunk
+
+LEAST, MOST = 256, 64_000
+"""Visual tokens of the shortest and of the longest prompt."""
+
+_NEW_TOKENS = 2  # the fewest that can be timed
+_SERIES = {
+    "selection": "selection_s",
+    "prefill, every token": "full_s",
+    "prefill, pruned": "pruned_s",
+    "memory of the selection": "selection_bytes",
+    "memory of the prefill, every token": "full_bytes",
+    "memory of the prefill, pruned": "pruned_bytes",
+}
+
+
+@dataclass(frozen=True)
+class Point:
+    """One length.
+
+    Attributes:
+        n: visual tokens.
+        full: every token.
+        pruned: the method.
+        selection_bytes: the most that choosing alone held at once, projections included.
+    """
+
+    n: int
+    full: Measured
+    pruned: Measured
+    selection_bytes: int
+
+    @property
+    def values(self) -> dict[str, float]:
+        """Seconds and bytes by the names of a CSV's columns."""
+        return {
+            "selection_s": self.pruned.parts["selection"].median,
+            "full_s": self.full.parts["prefill"].median,
+            "pruned_s": self.pruned.parts["prefill"].median,
+            "selection_bytes": self.selection_bytes,
+            "full_bytes": self.full.held_bytes,
+            "pruned_bytes": self.pruned.held_bytes,
+        }
+
+
+def lengths(most: int) -> list[int]:
+    """Visual tokens from `LEAST` on, doubled while they stay below `most`, and `most` itself."""
+    doublings = range(math.ceil(math.log2(most / LEAST)))
+    return [*(LEAST * 2**number for number in doublings), most]
+
+
+def points(vlm: VLM, method: Pruner, counts: Sequence[int], repeats: int) -> Iterator[Point]:
+    """Measure at these numbers of visual tokens; ends where the device has no memory for more."""
+    for n in counts:
+        asked = prompts.made_up(vlm, n)
+        try:
+            full, pruned = measured(vlm, asked, [None, method], _NEW_TOKENS, repeats)
+            yield Point(n, full, pruned, _selection_bytes(vlm, asked, method))
+        except torch.OutOfMemoryError:
+            print(f"{n:,} tokens do not fit on {vlm.device}: the table ends before them.")
+            return
+
+
+def exponent(found: Sequence[tuple[float, float]]) -> float:
+    """The p of y = c n^p that fits the larger half of points (n, y) best, by their logarithms.
+
+    The smaller half is left out, where what does not depend on n weighs most. NaN below two points.
+    """
+    some = _larger_half(found)
+    if len(some) < 2:
+        return math.nan
+    x, y = ([math.log(one) for one in axis] for axis in zip(*some, strict=True))
+    middle_x, middle_y = sum(x) / len(x), sum(y) / len(y)
+    rise = sum((a - middle_x) * (b - middle_y) for a, b in zip(x, y, strict=True))
+    return rise / sum((a - middle_x) ** 2 for a in x)
+
+
+def main(argv: list[str]) -> int:
+    """Measure, print table and exponents, and write CSV, Markdown and plot."""
+    args = _parse(argv)
+    if args.max_tokens < LEAST:
+        raise InputError(f"--max-tokens is at least {LEAST}, not {args.max_tokens}.")
+    budget = check_budget(args.budget)
+    folder = output.folder(args.out)
+    found: list[Point] = []
+    with subject.opened(args) as vlm:
+        (method,) = subject.methods(vlm, [args.method], [budget], args.layer)
+        words = environment.described(vlm)
+        print(environment.sentence(words), flush=True)
+        for point in points(vlm, method, lengths(args.max_tokens), args.repeats):
+            print(f"{point.n:,} tokens: measured", flush=True)
+            found.append(point)
+        if not found:
+            raise InputError(f"Not even {LEAST} tokens fit on {vlm.device}: shorten the model.")
+        subject.report(args, argv, vlm, "growth", _text(found, method, args.repeats))
+    rows = [{"visual_tokens": point.n, **point.values, **words} for point in found]
+    output.write_csv(folder / "growth.csv", rows)
+    panels = {
+        "ms": {name: _series(found, key, 1e3) for name, key in _SERIES.items() if key[-2:] == "_s"},
+        "MB": {
+            name: _series(found, key, 1e-6) for name, key in _SERIES.items() if key[-2:] != "_s"
+        },
+    }
+    output.powers(folder / "growth.png", "visual tokens", panels)
+    return 0
+
+
+def _larger_half(found: Sequence[tuple[float, float]]) -> list[tuple[float, float]]:
+    return sorted(found)[len(found) // 2 if len(found) > 3 else 0 :]
+
+
+def _selection_bytes(vlm: VLM, asked: prompts.Asked, method: Pruner) -> int:
+    inputs = asked.read().inputs
+    view = Trunk(vlm.model, layer=method.layer, **inputs).view(method)
+
+    def choose() -> None:
+        with torch.no_grad():
+            method.choose(view)
+
+    return memory.peak_bytes(measure.gpus_of(vlm.model), choose)
+
+
+def _series(found: Sequence[Point], column: str, scale: float = 1.0) -> list[tuple[float, float]]:
+    return [(float(point.n), scale * point.values[column]) for point in found]
+
+
+def _text(found: Sequence[Point], method: Pruner, repeats: int) -> str:
+    powers = [f"{name} {exponent(_series(found, key)):.2f}" for name, key in _SERIES.items()]
+    first = _larger_half([(point.n, 0.0) for point in found])[0][0]
+    return (
+        f"{output.markdown([_shown(point) for point in found])}\n\n"
+        f"{method.name} keeps {100 * float(method.budget):.3g} % before layer {method.layer}; "
+        f"medians of {repeats} turns. Memory is beyond the weights. Exponents p of y = c N^p, "
+        f"fitted to the logarithms from {first:,} tokens on: {', '.join(powers)}."
+    )
+
+
+def _shown(point: Point) -> dict[str, Any]:
+    values = point.values
+    row: dict[str, Any] = {"tokens": f"{point.n:,}", "kept": f"{point.pruned.kept:,}"}
+    for name, key in _SERIES.items():
+        scale, unit, form = (1e3, "ms", ",.3g") if key.endswith("_s") else (1e-6, "MB", ",.0f")
+        row[f"{name}, {unit}"] = format(scale * values[key], form)
+    row["prefill, x"] = f"{point.pruned.prefill_speedup:.2f}"
+    row["selection of pruned prefill"] = f"{values['selection_s'] / values['pruned_s']:.0%}"
+    return row
+
+
+def _parse(argv: list[str]) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="python -m iwp bench growth", description=__doc__)
+    subject.add(parser)
+    parser.add_argument("--max-tokens", type=int, default=MOST, help="of the longest prompt")
+    parser.add_argument("--method", default="iwp", help="a name that `methods` lists")
+    parser.add_argument("--budget", default="0.111", help="fraction to keep")
+    return parser.parse_args(argv)
