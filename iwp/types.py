@@ -35,6 +35,11 @@ class Media:
         """(width, height) in pixels."""
         return self.frames[0].size
 
+    @property
+    def clip_times(self) -> tuple[float, ...] | None:
+        """Seconds of the frames of a video; None for a picture."""
+        return self.times if self.kind == "video" else None
+
 
 # --- where visual tokens lie on the picture ----------------------------------------------
 

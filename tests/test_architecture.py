@@ -21,6 +21,7 @@ TESTS = sorted((ROOT / "tests").rglob("*.py"))
 ORDER = [
     *(
         "types",
+        "frames",
         "results",
         "events",
         "errors",
