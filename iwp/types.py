@@ -41,6 +41,27 @@ class Media:
         return self.times if self.kind == "video" else None
 
 
+@dataclass(frozen=True)
+class Sampling:
+    """How many frames of a video are shown, evenly spread from its first to its last.
+
+    Attributes:
+        most: as many of every video that has them; the upper limit where there is a pace.
+        pace: frames for every second of the video; None for `most` of every video.
+        least: shown of a short video too, as far as it has them.
+    """
+
+    most: int
+    pace: float | None = None
+    least: int = 1
+
+    def count(self, seconds: float) -> int:
+        """Frames of a video that lasts so many seconds."""
+        if self.pace is None:
+            return self.most
+        return min(max(round(seconds * self.pace), self.least), self.most)
+
+
 # --- where visual tokens lie on the picture ----------------------------------------------
 
 

@@ -33,6 +33,7 @@ ORDER = [
         "session",
         "question",
         "media",
+        "video",
         "dual",
         "mmr",
         "fidelity",
