@@ -40,6 +40,7 @@ ORDER = [
     ),
     *(
         "overlay",
+        "overlay_video",
         "measure",
         "run",
         "support",
