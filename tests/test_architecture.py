@@ -41,6 +41,7 @@ ORDER = [
     *(
         "overlay",
         "overlay_video",
+        "drawing",
         "measure",
         "run",
         "support",
