@@ -9,19 +9,16 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 from iwp import flags, report
 from iwp.errors import IWPError
+from iwp.frames import labels
 from iwp.settings import Settings
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from PIL.Image import Image
-
     from iwp.budget import Budget
     from iwp.engine import Engine
-    from iwp.overlay import Mode
     from iwp.pruners.base import Pruner
-    from iwp.results import RunResult
-    from iwp.types import Media
+    from iwp.types import Media, Sampling
 
 _BAD_INPUT = 2
 _INTERRUPTED = 130
@@ -98,9 +95,9 @@ def _parser() -> argparse.ArgumentParser:
     run.add_argument("--max-new-tokens", type=int, help="longest answer")
     run.add_argument(
         "--overlay",
-        metavar="PNG",
-        help="save the picture with the kept patches lit; with --against "
-        "left, right and the difference",
+        metavar="FILE",
+        help="save the picture with the kept patches lit, of a video as .mp4 or as one picture of "
+        "all frames (.png); with --against left, right and the difference",
     )
     run.add_argument("--mode", default="mask", choices=("mask", "heat", "outline"))
     rank = commands.add_parser("rank", help="list the visual tokens, most informative first")
@@ -112,7 +109,15 @@ def _parser() -> argparse.ArgumentParser:
     )
     rank.add_argument("--top", type=int, default=20, help="lines to print (default 20)")
     for command in (run, rank):
-        command.add_argument("--image", required=True, metavar="FILE")
+        shown = command.add_mutually_exclusive_group(required=True)
+        shown.add_argument("--image", metavar="FILE")
+        shown.add_argument("--video", metavar="FILE", help="MP4, MOV, WebM, MKV, AVI or GIF")
+        command.add_argument(
+            "--frames",
+            type=int,
+            metavar="N",
+            help="frames of the video to show (default: what the model's family shows)",
+        )
         command.add_argument("--question", required=True)
         flags.add(command)
         command.add_argument("--method", default="iwp", help="a name that `methods` lists")
@@ -153,23 +158,11 @@ def _run(options: argparse.Namespace) -> int:
     finally:
         run.stop()
     if options.overlay:
-        _save(_overlay(media, result, options.mode), options.overlay)
+        from iwp import drawing
+
+        drawing.save(media, result, options.mode, options.overlay)
     print(_dump(report.to_json(result)) if options.json else report.table(result))
     return 0
-
-
-def _overlay(media: Media, result: RunResult, mode: Mode) -> Image:
-    from iwp.overlay import difference, kept_first, render, side_by_side
-
-    layout, rival = result.layout, result.rival
-    pictures = [
-        render(media, layout, kept_first(side.ranks, side.kept), len(side.kept), mode=mode)
-        for side in (rival, result)
-        if side is not None
-    ]
-    if rival is not None:
-        pictures.append(difference(media, layout, rival.kept, result.kept))
-    return side_by_side(pictures)
 
 
 def _rank(options: argparse.Namespace) -> int:
@@ -180,6 +173,7 @@ def _rank(options: argparse.Namespace) -> int:
     if options.json:
         content = {
             "n_visual": ranked.layout.n,
+            "frames": report.frames(ranked.layout, media.clip_times),
             "ranks": ranked.ranking.ranks.tolist(),
             "scores": ranked.ranking.scores.tolist(),
             "method": str(method),
@@ -190,8 +184,10 @@ def _rank(options: argparse.Namespace) -> int:
         print(_dump(content))
         return 0
     print(f"{ranked.layout.n} visual tokens, the first ones to keep:")
+    places = labels(ranked.layout) if media.kind == "video" else {}
     for place, token in enumerate(order[: options.top]):
-        print(f"{place:>6}  token {token:>6}  score {float(ranked.ranking.scores[token]):.4f}")
+        score = float(ranked.ranking.scores[token])
+        print(f"{place:>6}  token {token:>6}  score {score:.4f}  {places.get(token, '')}".rstrip())
     print(f"A budget of this method is {method.budget_is}.")
     return 0
 
@@ -214,12 +210,11 @@ def _start(
     options: argparse.Namespace, budget: Budget, against: str | None = None
 ) -> tuple[Media, Engine, Pruner, Pruner | None]:
     # What a person gave is checked before the model is loaded: mistakes are answered at once.
-    from iwp.media import open_picture
     from iwp.options import parse
     from iwp.question import clean
 
     settings = flags.chosen(options, Settings.from_env())
-    media = open_picture(options.image, max_pixels=settings.max_pixels)
+    media = _opened(options, settings.max_pixels)
     clean(options.question)
     changes = parse(options.set)
 
@@ -232,14 +227,24 @@ def _start(
     engine = Engine.load(settings)
     method = choose_method(engine.vlm, budget, options.method, options.layer, changes)
     rival = choose_method(engine.vlm, budget, against) if against else None
+    if media.kind == "video" and options.frames is None:
+        media = _opened(options, settings.max_pixels, engine.vlm.adapter.sampling)
     return media, engine, method, rival
 
 
-def _save(picture: Image, path: str) -> None:
-    try:
-        picture.save(path)
-    except (OSError, ValueError) as error:
-        raise IWPError(f"The overlay cannot be saved as {path}: {error}.") from None
+def _opened(options: argparse.Namespace, max_pixels: int, frames: Sampling | int = 1) -> Media:
+    from iwp.errors import InputError
+    from iwp.media import open_picture
+    from iwp.video import is_video, open_video
+
+    if options.video is not None:
+        shown = frames if options.frames is None else options.frames
+        return open_video(options.video, shown, max_pixels=max_pixels)
+    if options.frames is not None:
+        raise InputError("--frames counts the frames of a --video; leave it out for a picture.")
+    if is_video(options.image):
+        raise InputError("The file is a video; give it as --video.")
+    return open_picture(options.image, max_pixels=max_pixels)
 
 
 def _dump(content: dict[str, Any]) -> str:

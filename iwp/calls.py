@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from iwp.engine import Engine, choose_method
-from iwp.media import open_picture
 from iwp.types import Media
+from iwp.video import open_media
 
 if TYPE_CHECKING:
     from os import PathLike
@@ -44,7 +44,9 @@ def compare(
 
     Args:
         vlm: a model from `iwp.load`.
-        image: a file, a PIL picture or an opened `Media`.
+        image: a file, a PIL picture or an opened `Media`. Of a file the content tells whether it is
+            a picture or a video; of a video as many frames are shown as the model's family shows:
+            `iwp.video.open_video` opens it with others.
         question: what to ask about it.
         budget: fraction of the visual tokens to keep, 0 < budget <= 1, or "auto".
         method: a method or its name, then with the settings that the model recommends; IWP unless
@@ -55,13 +57,13 @@ def compare(
         max_new_tokens: longest answer; 64 unless given.
 
     Raises:
-        InputError: the picture, the question, a method or the budget cannot be used.
+        InputError: the picture or video, the question, a method or the budget cannot be used.
         ModelError: a method looks at the vision tower, and IWP does not know this model's.
     """
     return (
         Engine(vlm)
         .compare(
-            _open(image),
+            _open(vlm, image),
             question,
             budget,
             method=_method(vlm, method),
@@ -83,15 +85,15 @@ def rank(vlm: VLM, image: Picture, question: str, *, method: Pruner | str | None
         (n,) int64 ranks in prompt order.
 
     Raises:
-        InputError: the picture, the question or the method cannot be used.
+        InputError: the picture or video, the question or the method cannot be used.
     """
     engine = Engine(vlm)
-    return engine.rank(_open(image), question, method=_method(vlm, method)).ranking.ranks
+    return engine.rank(_open(vlm, image), question, method=_method(vlm, method)).ranking.ranks
 
 
 def _method(vlm: VLM, named: Pruner | str | None) -> Pruner | None:
     return choose_method(vlm, _BUDGET, named) if isinstance(named, str) else named
 
 
-def _open(image: Picture) -> Media:
-    return image if isinstance(image, Media) else open_picture(image)
+def _open(vlm: VLM, image: Picture) -> Media:
+    return image if isinstance(image, Media) else open_media(image, vlm.adapter)

@@ -55,7 +55,10 @@ def rank(
     )
     assert ranking is not None
     tower = tower.to("cpu") if tower else None
-    session = Session(prepared, features.cpu(), encode_s, contest, ranking, limit, rival, tower)
+    times = media.clip_times
+    session = Session(
+        prepared, features.cpu(), encode_s, contest, ranking, limit, rival, tower, times
+    )
     yield Ranked(session, prepared.layout, ranking, rival)
     return session
 
@@ -124,6 +127,7 @@ def answers(vlm: VLM, session: Session, contest: Contest, brake: Brake) -> Itera
         kept_share=right.kept_share,
         layer_average=right.layer_average,
         rival=_contender(contest.rival, session.rival_ranking, left),
+        times=session.times,
     )
     yield Done(result, session)
 

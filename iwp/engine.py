@@ -84,7 +84,7 @@ class Engine:
         "baseline" reads every visual token, or has a method of its own: see `against`.
 
         Args:
-            media: the picture.
+            media: the picture, or frames of a video.
             question: what to ask about it.
             budget: fraction of the visual tokens to keep, or "auto" for a method that finds its
                 own; replaces the methods'.

@@ -46,7 +46,7 @@ def open_picture(source: Source | None, *, max_pixels: int = MAX_PIXELS) -> Medi
         raise InputError("Choose a picture first.")
     try:
         image = source if isinstance(source, Image.Image) else _open(_read(source), max_pixels)
-        _check_size(*image.size, max_pixels)
+        check_size(*image.size, max_pixels)
         return Media((_upright_rgb(image),))
     except InputError:
         raise
@@ -71,16 +71,25 @@ def _read(source: str | os.PathLike[str] | bytes | IO[bytes]) -> bytes:
 
 
 def _read_path(path: Path) -> bytes:
+    with open_file(path) as file:
+        return file.read(MAX_BYTES + 1)
+
+
+def open_file(path: Path) -> IO[bytes]:
+    """A person's file, opened for reading.
+
+    Raises:
+        InputError: there is no such file, or it cannot be opened.
+    """
     name = path.name[:80]
     try:
-        if path.is_dir():
-            raise InputError(f"{name!r} is a folder; choose a picture file.")
-        with path.open("rb") as file:
-            return file.read(MAX_BYTES + 1)
+        if not path.is_dir():
+            return path.open("rb")
     except FileNotFoundError:
         raise InputError(f"There is no file {name!r}; check the path.") from None
-    except OSError:
+    except (OSError, ValueError):  # also where the name is none
         raise InputError(f"The file {name!r} cannot be opened; check its rights.") from None
+    raise InputError(f"{name!r} is a folder; choose a file.")
 
 
 def _open(data: bytes, max_pixels: int) -> Image.Image:
@@ -104,27 +113,32 @@ def _open_heif(data: bytes, max_pixels: int) -> Image.Image:
         raise UnidentifiedImageError
     heif = pillow_heif.open_heif(io.BytesIO(data))
     width, height = heif.size
-    _check_size(width, height, max_pixels)  # decoded on the next line
+    check_size(width, height, max_pixels)  # decoded on the next line
     image: Image.Image = heif.to_pillow()
     return image
 
 
-def _check_size(width: int, height: int, max_pixels: int) -> None:
+def check_size(width: int, height: int, max_pixels: int, what: str = "picture") -> None:
+    """Refuse what no model can look at. Sizes in pixels; `what` names it for people.
+
+    Raises:
+        InputError: it is too large, too small or too long.
+    """
     if width * height > max_pixels:
-        raise InputError(_too_large(max_pixels))
+        raise InputError(_too_large(max_pixels, what))
     if min(width, height) < MIN_SIDE:
         raise InputError(
-            f"The picture is {width} x {height} pixels; each side needs at least {MIN_SIDE}."
+            f"The {what} is {width} x {height} pixels; each side needs at least {MIN_SIDE}."
         )
     if max(width, height) > MAX_ASPECT * min(width, height):
         raise InputError(
-            f"The picture is {width} x {height} pixels; one side may be at most {MAX_ASPECT} times "
+            f"The {what} is {width} x {height} pixels; one side may be at most {MAX_ASPECT} times "
             "as long as the other. Cut out the part you ask about."
         )
 
 
-def _too_large(max_pixels: int) -> str:
-    return f"The picture has more than {max_pixels / 1e6:g} million pixels; send a smaller copy."
+def _too_large(max_pixels: int, what: str = "picture") -> str:
+    return f"The {what} has more than {max_pixels / 1e6:g} million pixels; send a smaller copy."
 
 
 def _upright_rgb(image: Image.Image) -> Image.Image:
@@ -133,14 +147,19 @@ def _upright_rgb(image: Image.Image) -> Image.Image:
     if turned.mode == "F" or turned.mode.startswith("I"):
         rgb = Image.fromarray(_eight_bits(np.asarray(turned), turned.mode)).convert("RGB")
     elif turned.has_transparency_data:
-        white = Image.new("RGBA", turned.size, "white")
-        rgb = Image.alpha_composite(white, turned.convert("RGBA")).convert("RGB")
+        rgb = on_white(turned)
     else:
         rgb = turned.convert("RGB")
     if max(rgb.size) > MAX_SIDE:
         rgb.thumbnail((MAX_SIDE, MAX_SIDE), Image.Resampling.LANCZOS)
     rgb.info = {}  # colour profiles and camera data belong to the file, not to its pixels
     return rgb
+
+
+def on_white(image: Image.Image) -> Image.Image:
+    """The picture as RGB, white where it is transparent."""
+    white = Image.new("RGBA", image.size, "white")
+    return Image.alpha_composite(white, image.convert("RGBA")).convert("RGB")
 
 
 def _eight_bits(pixels: np.ndarray, mode: str) -> np.ndarray:

@@ -55,15 +55,29 @@ def render(
     """
     rank = np.asarray(ranks, dtype=np.int32)
     assert rank.shape == (layout.n,)
-    picture, tokens = _shown(media, layout, grid)
+    return Image.fromarray(paint(*_shown(media, layout, grid), rank, keep, mode))
+
+
+def paint(picture: Pixels, tokens: Tokens, rank: Tokens, keep: int, mode: Mode) -> Pixels:
+    """`render` on arrays.
+
+    Args:
+        picture: (height, width, 3).
+        tokens: (height, width), see `token_of_pixel`.
+        rank: (n,) rank of every visual token.
+        keep: how many tokens are kept.
+        mode: see `render`.
+
+    Returns:
+        (height, width, 3).
+    """
     if mode == "heat":
-        painted = _heat(picture, tokens, rank)
-    else:
-        kept = (tokens != NO_TOKEN) & (rank[tokens] < keep)
-        painted = np.where(kept[..., None], picture, _blend(picture, _SHADE, _DIM[mode]))
-        if mode == "outline":
-            painted[_edge(kept)] = _LINE
-    return Image.fromarray(painted)
+        return _heat(picture, tokens, rank)
+    kept = (tokens != NO_TOKEN) & (rank[tokens] < keep)
+    painted = _lit(picture, kept, _DIM[mode])
+    if mode == "outline":
+        painted[_edge(kept)] = _LINE
+    return painted
 
 
 def difference(
@@ -84,17 +98,30 @@ def difference(
         right: of those that the right side keeps.
         grid: see `render`.
     """
-    picture, tokens = _shown(media, layout, grid)
-    on_left, on_right = (
-        (tokens != NO_TOKEN) & np.isin(np.arange(layout.n), kept)[tokens] for kept in (left, right)
-    )
-    painted = np.where(
-        (on_left & on_right)[..., None], picture, _blend(picture, _SHADE, _DIM["mask"])
-    )
+    both = (np.isin(np.arange(layout.n), kept) for kept in (left, right))
+    return Image.fromarray(paint_difference(*_shown(media, layout, grid), *both))
+
+
+def paint_difference(
+    picture: Pixels, tokens: Tokens, left: NDArray[np.bool_], right: NDArray[np.bool_]
+) -> Pixels:
+    """`difference` on arrays.
+
+    Args:
+        picture: (height, width, 3).
+        tokens: (height, width), see `token_of_pixel`.
+        left: (n,) whether the left side keeps each token.
+        right: the same of the right side.
+
+    Returns:
+        (height, width, 3).
+    """
+    on_left, on_right = ((tokens != NO_TOKEN) & kept[tokens] for kept in (left, right))
+    painted = _lit(picture, on_left & on_right, _DIM["mask"])
     for alone, colour in ((on_left & ~on_right, ONLY_LEFT), (on_right & ~on_left, ONLY_RIGHT)):
         tinted = _blend(picture, np.array(colour, dtype=np.uint8), _TINT)
-        painted = np.where(alone[..., None], tinted, painted)
-    return Image.fromarray(painted)
+        cv2.copyTo(tinted, alone.view(np.uint8), painted)
+    return painted
 
 
 def side_by_side(pictures: Sequence[Image.Image]) -> Image.Image:
@@ -151,6 +178,15 @@ def _blend(picture: Pixels, colour: Pixels, share: float) -> Pixels:
     """`share` of the colours, the rest of the picture; colours are (3,) or one for each pixel."""
     over = np.broadcast_to(colour, picture.shape)
     return np.asarray(cv2.addWeighted(picture, 1 - share, over, share, 0), dtype=np.uint8)
+
+
+def _lit(picture: Pixels, kept: NDArray[np.bool_], dim: float) -> Pixels:
+    """The picture where tokens are kept, in the shade elsewhere."""
+    greys = np.arange(256, dtype=np.uint8)[:, None]
+    shades = _blend(np.repeat(greys, 3, axis=1)[None], _SHADE, dim)
+    painted = np.asarray(cv2.LUT(picture, shades), dtype=np.uint8)
+    cv2.copyTo(picture, kept.view(np.uint8), painted)
+    return painted
 
 
 def _heat(picture: Pixels, tokens: Tokens, rank: Tokens) -> Pixels:

@@ -6,9 +6,13 @@ import math
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from iwp.frames import frames_of, kept_per_grid, tokens_of
+
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from iwp.results import Fidelity, RunResult
-    from iwp.types import Answer, Convention
+    from iwp.types import Answer, Convention, VisualLayout
 
 
 CONVENTIONS: dict[Convention, str] = {"cut": "Kept at the cut", "average": "Layer average"}
@@ -30,9 +34,40 @@ def to_json(result: RunResult) -> dict[str, Any]:
     memory in bytes.
     """
     fields = asdict(result)
-    del fields["layout"]
+    del fields["layout"], fields["times"]
+    fields["frames"] = frames(result.layout, result.times, result.kept)
     content: dict[str, Any] = plain(fields)
     return content
+
+
+def frames(
+    layout: VisualLayout, times: Sequence[float] | None, kept: Sequence[int] | None = None
+) -> list[dict[str, Any]] | None:
+    """What every frame of a video has of the visual tokens; None for a picture.
+
+    Args:
+        layout: where the tokens lie.
+        times: seconds of the frames; None for a picture.
+        kept: numbers of the kept tokens.
+
+    Returns:
+        For each frame, or each few that share their tokens: their `times` in seconds, the number
+        of their `first_token`, how many `tokens` they have, and how many of them are `kept`.
+    """
+    if times is None:
+        return None
+    shown = [
+        {
+            "times": [times[i] for i in numbers],
+            "first_token": grid.offset,
+            "tokens": len(tokens_of(grid)),
+        }
+        for grid, numbers in zip(layout.grids, frames_of(layout, len(times)), strict=True)
+    ]
+    if kept is not None:
+        for frame, count in zip(shown, kept_per_grid(layout, kept), strict=True):
+            frame["kept"] = count
+    return shown
 
 
 def rows(result: RunResult) -> list[tuple[str, str, str]]:
@@ -130,12 +165,21 @@ def table(result: RunResult) -> str:
             "",
             *lines,
             "",
+            *_clip(result),
             ", ".join(f"{label.lower()}: {value}" for label, value in fidelity(result.fidelity)),
             *([result.warning] if result.warning else []),
             f"{result.model} on {result.device}, {result.attention} attention, asked for {asked}, "
             + " ".join(methods),
         ]
     )
+
+
+def _clip(result: RunResult) -> list[str]:
+    if result.times is None:
+        return []
+    counts = " ".join(map(str, kept_per_grid(result.layout, result.kept)))
+    n, end = len(result.times), result.times[-1]
+    return [f"frames: {n}, the last at {end:.2f} s; tokens kept of each: {counts}"]
 
 
 def titles(result: RunResult) -> tuple[str, str]:

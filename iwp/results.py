@@ -74,6 +74,7 @@ class RunResult:
         layer_average: the fraction of visual tokens that a layer read on average: its work; None
             as well.
         rival: the left side's method; None where that side read every visual token.
+        times: seconds of the frames of a video, since its first; None for a picture.
     """
 
     baseline: Answer
@@ -94,3 +95,4 @@ class RunResult:
     kept_share: float | None = None
     layer_average: float | None = None
     rival: Contender | None = None
+    times: tuple[float, ...] | None = None

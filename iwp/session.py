@@ -28,6 +28,7 @@ class Session:
         max_new_tokens: limit of each answer.
         rival_ranking: order of the left side's method, where it has one.
         tower: what the vision tower says of the tokens, where a method asks for it.
+        times: seconds of the frames of a video; None for a picture.
         baseline: the answer with every visual token, once there is one.
         first_logits: (V,) float32 of that answer's first token, on the CPU.
     """
@@ -40,6 +41,7 @@ class Session:
     max_new_tokens: int
     rival_ranking: Ranking | None = None
     tower: Tower | None = None
+    times: tuple[float, ...] | None = None
     baseline: Answer | None = None
     first_logits: Tensor | None = None
 

@@ -35,6 +35,32 @@ class Media:
         """(width, height) in pixels."""
         return self.frames[0].size
 
+    @property
+    def clip_times(self) -> tuple[float, ...] | None:
+        """Seconds of the frames of a video; None for a picture."""
+        return self.times if self.kind == "video" else None
+
+
+@dataclass(frozen=True)
+class Sampling:
+    """How many frames of a video are shown, evenly spread from its first to its last.
+
+    Attributes:
+        most: as many of every video that has them; the upper limit where there is a pace.
+        pace: frames for every second of the video; None for `most` of every video.
+        least: shown of a short video too, as far as it has them.
+    """
+
+    most: int
+    pace: float | None = None
+    least: int = 1
+
+    def count(self, seconds: float) -> int:
+        """Frames of a video that lasts so many seconds."""
+        if self.pace is None:
+            return self.most
+        return min(max(round(seconds * self.pace), self.least), self.most)
+
 
 # --- where visual tokens lie on the picture ----------------------------------------------
 

@@ -21,6 +21,7 @@ TESTS = sorted((ROOT / "tests").rglob("*.py"))
 ORDER = [
     *(
         "types",
+        "frames",
         "results",
         "events",
         "errors",
@@ -32,12 +33,15 @@ ORDER = [
         "session",
         "question",
         "media",
+        "video",
         "dual",
         "mmr",
         "fidelity",
     ),
     *(
         "overlay",
+        "overlay_video",
+        "drawing",
         "measure",
         "run",
         "support",

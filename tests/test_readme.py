@@ -10,6 +10,8 @@ from pathlib import Path
 import pytest
 import yaml
 
+from tests import clips
+
 ROOT = Path(__file__).resolve().parent.parent
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 FRONT_MATTER = yaml.safe_load(README.split("---\n")[1])
@@ -65,6 +67,7 @@ def test_use_it_in_your_own_code_runs_as_printed(
     snippets = re.findall(r"```python\n(.*?)```", section, flags=re.DOTALL)
     assert len(snippets) >= 4
     shutil.copy(ROOT / "assets" / "examples" / "scene-5.png", tmp_path / "picture.png")
+    (tmp_path / "clip.mp4").write_bytes(clips.film())
     (tmp_path / "assets").symlink_to(ROOT / "assets")
     monkeypatch.chdir(tmp_path)
     names: dict[str, object] = {}

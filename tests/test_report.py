@@ -9,7 +9,7 @@ import pytest
 
 from iwp import report
 from iwp.results import Contender, Fidelity, RunResult
-from iwp.types import Answer, Timing, VisualLayout
+from iwp.types import Answer, Timing, TokenGrid, VisualLayout
 
 TIMING = Timing(0.5, 0.0, 0.25, 0.75, 0.0, 1.5)
 BASELINE = Answer("red", 3, 1000, TIMING, 2_500_000, None, "eos")
@@ -46,7 +46,7 @@ def test_json_has_the_promised_keys_and_survives_a_round_trip() -> None:
         *("baseline", "pruned", "n_visual", "budget", "kept", "ranks"),
         *("model", "device", "attention", "method"),
         *("fidelity", "exponent", "warning"),
-        *("convention", "kept_share", "layer_average", "rival"),
+        *("convention", "kept_share", "layer_average", "rival", "frames"),
     }
     assert content["kept"] == [1, 3]
     assert content["pruned"]["answer"] == "blue"
@@ -55,6 +55,7 @@ def test_json_has_the_promised_keys_and_survives_a_round_trip() -> None:
     assert content["fidelity"]["dual_weight_error"] == 0.038
     assert (content["kept_share"], content["layer_average"]) == (0.222, 0.3331)
     assert content["rival"] is None
+    assert content["frames"] is None
 
 
 def test_json_holds_the_rival() -> None:
@@ -68,6 +69,21 @@ def test_json_holds_the_rival() -> None:
         "kept_share": 0.3,
         "layer_average": 0.2987,
     }
+
+
+def test_json_tells_what_every_frame_has() -> None:
+    grids = tuple(TokenGrid(f"f{i}", "", 1, 2, 2 * i, (), frame=2 * i) for i in range(2))
+    layout = VisualLayout(4, 10, 10, grids)
+    content = report.to_json(replace(RESULT, layout=layout, times=(0.0, 0.5, 1.5)))
+    assert json.loads(json.dumps(content, allow_nan=False)) == content
+    assert "times" not in content
+    assert content["frames"] == [
+        {"times": [0.0, 0.5], "first_token": 0, "tokens": 2, "kept": 1},
+        {"times": [1.5], "first_token": 2, "tokens": 2, "kept": 1},
+    ]
+    assert "kept" not in report.frames(layout, (0.0, 0.5, 1.5))[0]  # type: ignore[index]
+    told = "frames: 3, the last at 1.50 s; tokens kept of each: 1 1\n"
+    assert told in report.table(replace(RESULT, layout=layout, times=(0.0, 0.5, 1.5)))
 
 
 @pytest.mark.parametrize("value", [float("nan"), float("inf"), -float("inf")])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from functools import cache
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -10,14 +11,16 @@ import pytest
 import torch
 from PIL import Image
 from torch import Tensor
+from transformers import AutoConfig, LlavaOnevisionConfig
 
 from iwp import generate, overlay
 from iwp.adapters import ADAPTERS, Adapter
+from iwp.adapters.loading import DEMO_FOLDER
 from iwp.errors import InputError, ModelError
 from iwp.events import Ranked
 from iwp.pruners import IWP, Random
 from iwp.pruning import prune
-from iwp.types import Media, Ranking
+from iwp.types import Media, Ranking, Sampling
 from iwp.ui import token_map
 from iwp.ui.sides import Sides
 from iwp.ui.visitors import Asked
@@ -239,8 +242,29 @@ def test_a_typed_placeholder_is_plain_text(name: str) -> None:
     assert typed in adapter.decode_text(prepared.input_ids[0].tolist())
 
 
+def test_every_family_says_how_many_frames_it_is_shown() -> None:
+    pace = [_adapter(name).sampling for name in ("qwen2_vl", "qwen2_5_vl")]
+    assert pace == [Sampling(64, 2.0, 4)] * 2
+    assert _adapter("llava_onevision").sampling == Sampling(32)
+    for config, frames in (
+        (LlavaOnevisionConfig(), 32),  # the published sizes
+        (AutoConfig.from_pretrained(DEMO_FOLDER), 16),
+    ):
+        adapter = ADAPTERS["llava_onevision"](SimpleNamespace(config=config), None)
+        assert adapter.sampling == Sampling(frames)
+
+
+def test_a_sampling_counts_frames() -> None:
+    assert [Sampling(8).count(seconds) for seconds in (0.0, 1.0, 3600.0)] == [8, 8, 8]
+    counts = [Sampling(64, 2.0, 4).count(seconds) for seconds in (0.0, 1.0, 2.7, 10.0, 3600.0)]
+    assert counts == [4, 4, 5, 20, 64]
+
+
 @pytest.mark.parametrize("name", OTHERS)
 def test_other_families_refuse_videos(name: str) -> None:
+    assert not _adapter(name).reads_clips
+    with pytest.raises(InputError, match="still pictures"):
+        _ = _adapter(name).sampling
     with pytest.raises(InputError, match="still pictures"):
         _adapter(name).prepare(_video(), "What?")
 

@@ -11,8 +11,11 @@ from typing import Any, ClassVar, TypedDict
 import torch
 from torch import Tensor, nn
 
+from iwp.errors import InputError
 from iwp.tower import watch_of
-from iwp.types import Media, Tower, VisualLayout
+from iwp.types import Media, Sampling, Tower, VisualLayout
+
+STILLS_ONLY = "This model is shown still pictures here; choose a picture."
 
 
 @dataclass(frozen=True)
@@ -61,6 +64,8 @@ class Adapter(ABC):
 
     model_type: ClassVar[str]
     """The `config.model_type` that this family is registered under."""
+    reads_clips: ClassVar[bool] = False
+    """Whether the family is shown videos."""
 
     def __init__(self, model: Any, processor: Any) -> None:
         self.model = model
@@ -94,6 +99,15 @@ class Adapter(ABC):
         if stop is None:
             return frozenset()
         return frozenset([stop] if isinstance(stop, int) else stop)
+
+    @property
+    def sampling(self) -> Sampling:
+        """How many frames of a video the model is shown, unless a person says.
+
+        Raises:
+            InputError: the family is shown still pictures only.
+        """
+        raise InputError(STILLS_ONLY)
 
     @abstractmethod
     def layout(self, width: int, height: int) -> VisualLayout:

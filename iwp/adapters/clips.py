@@ -13,7 +13,7 @@ from torch import Tensor
 from iwp.adapters.base import Prepared
 from iwp.adapters.prompt import prompt_ids
 from iwp.adapters.stills import StillPictures
-from iwp.types import Media, VisualLayout
+from iwp.types import Media, Sampling, VisualLayout
 
 
 class Clips(StillPictures):
@@ -23,7 +23,15 @@ class Clips(StillPictures):
     """
 
     reads_clips: ClassVar[bool] = True
-    """Whether the family, or one that follows it, is shown videos."""
+
+    @property
+    def sampling(self) -> Sampling:
+        """See `Adapter.sampling`."""
+        return self._sampling() if self.reads_clips else super().sampling
+
+    @abstractmethod
+    def _sampling(self) -> Sampling:
+        """How many frames of a video the family's authors show."""
 
     @abstractmethod
     def _clip_layout(self, media: Media, shown: Mapping[str, Any]) -> VisualLayout:

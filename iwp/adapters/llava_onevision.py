@@ -14,7 +14,10 @@ from iwp.adapters.base import Prepared
 from iwp.adapters.clips import Clips
 from iwp.adapters.geometry import Axis, blocks
 from iwp.errors import ModelError
-from iwp.types import Media, TokenGrid, VisualLayout
+from iwp.types import Media, Sampling, TokenGrid, VisualLayout
+
+_FRAMES = 32  # of a video, as the authors show
+_CONTEXT_SHARE = 5  # a video takes at most one part in so many of what the decoder can read
 
 
 class LlavaOnevision(Clips):
@@ -43,11 +46,22 @@ class LlavaOnevision(Clips):
         )
         return anyres.layout(width, height)
 
+    def _sampling(self) -> Sampling:
+        """32 frames; fewer where the decoder is small: 16 of the embedded model."""
+        room = self.model.config.get_text_config().max_position_embeddings // _CONTEXT_SHARE
+        return Sampling(max(1, min(_FRAMES, room // self._pooled_side**2)))
+
+    @property
+    def _pooled_side(self) -> int:
+        """Tokens along a side of a frame: half as many as patches, rounded up."""
+        vision = self.model.config.vision_config
+        patches: int = vision.image_size // vision.patch_size
+        return -(-patches // 2)
+
     def _clip_layout(self, media: Media, shown: Mapping[str, Any]) -> VisualLayout:
         """A grid for every frame, then one token that ends the clip and belongs to no grid.
 
-        A frame is squashed into one crop, and its patches are pooled to half as many a side,
-        rounded up.
+        A frame is squashed into one crop, and its patches are pooled.
         """
         vision = self.model.config.vision_config
         crop, patch = vision.image_size, vision.patch_size
@@ -57,7 +71,7 @@ class LlavaOnevision(Clips):
                 "reads: it has settings that are not supported."
             )
         patches = crop // patch
-        side = -(-patches // 2)
+        side = self._pooled_side
         width, height = media.size
         # The interpolation spreads its cells evenly over all whole patches.
         cells, step = range(side), Fraction(patches * patch, side)

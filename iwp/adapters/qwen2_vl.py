@@ -13,7 +13,10 @@ from transformers.models.qwen2_vl.image_processing_qwen2_vl import smart_resize
 from iwp.adapters.base import Prepared
 from iwp.adapters.clips import Clips
 from iwp.errors import InputError
-from iwp.types import Block, Media, TokenGrid, VisualLayout
+from iwp.types import Block, Media, Sampling, TokenGrid, VisualLayout
+
+_PACE = 2.0  # frames a second, where the processor does not say
+_MOST_FRAMES = 64  # of a video; the authors go up to 768, which fill a GPU with prefill
 
 
 class Qwen2VL(Clips):
@@ -70,6 +73,11 @@ class Qwen2VL(Clips):
             prepared.input_ids, mm_token_type_ids=kinds, **grids, **pace
         )
         return replace(prepared, vision=vision, positions=positions)
+
+    def _sampling(self) -> Sampling:
+        """2 frames a second unless the processor says otherwise, up to 64."""
+        rules = self.processor.video_processor
+        return Sampling(min(rules.max_frames, _MOST_FRAMES), rules.fps or _PACE, rules.min_frames)
 
     def _clip_layout(self, media: Media, shown: Mapping[str, Any]) -> VisualLayout:
         """A grid for every layer of frames, placed on its first frame."""

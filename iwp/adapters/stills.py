@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from iwp.adapters.base import Adapter, Prepared
+from iwp.adapters.base import STILLS_ONLY, Adapter, Prepared
 from iwp.adapters.prompt import prompt_ids
 from iwp.errors import InputError, ModelError
 from iwp.types import Media, VisualLayout
@@ -34,7 +34,7 @@ class StillPictures(Adapter):
             ModelError: the processor cuts pictures up in a way that the layout does not know.
         """
         if media.kind != "image":
-            raise InputError("This model is shown still pictures here; choose a picture.")
+            raise InputError(STILLS_ONLY)
         layout = self.layout(*media.size)
         with self._tokenizing:
             shown = self.processor(

@@ -9,10 +9,11 @@ from typing import TYPE_CHECKING, Any
 import gradio as gr
 from gradio.data_classes import FileDataDict
 
-from iwp import media, report
+from iwp import report
 from iwp.budget import check_budget
 from iwp.errors import IWPError
 from iwp.ui import sides, text, upload
+from iwp.video import open_media
 
 if TYPE_CHECKING:
     from iwp.settings import Settings
@@ -30,10 +31,10 @@ def endpoint(engine: Backend, settings: Settings) -> Callable[..., dict[str, Any
         against: str | None = None,
         convention: str = "cut",
     ) -> dict[str, Any]:
-        """Answer a question about a picture twice, with what two methods keep of it.
+        """Answer a question about a picture or video twice, with what two methods keep of it.
 
         Args:
-            image: the picture, an uploaded file (`gradio_client.handle_file`).
+            image: the picture or video, an uploaded file (`gradio_client.handle_file`).
             question: what to ask.
             budget: fraction of the visual tokens to keep, above 0 and at most 1.
             method: name of the method whose answer is `pruned`.
@@ -50,8 +51,8 @@ def endpoint(engine: Backend, settings: Settings) -> Callable[..., dict[str, Any
             fraction = check_budget(budget)
             chosen = sides.choose(engine.vlm, fraction, against, method, convention)
             path = upload.uploaded_path(image)
-            picture = media.open_picture(path, max_pixels=settings.max_pixels)
-            run = chosen.start(engine, picture, question, fraction)
+            media = open_media(path, engine.vlm.adapter, max_pixels=settings.max_pixels)
+            run = chosen.start(engine, media, question, fraction)
             try:
                 return report.to_json(run.result())
             finally:

@@ -19,7 +19,7 @@ from iwp.pruners import IWP
 from iwp.pruners.base import Pruner
 from iwp.results import Contender, RunResult
 from iwp.run import Brake, Run
-from iwp.types import Answer, Media, Ranking, Side, Timing, VisualLayout
+from iwp.types import Answer, Media, Ranking, Sampling, Side, Timing, VisualLayout
 from iwp.verdict import judge
 from tests.browser.tokens import centre_first, two_grids
 
@@ -48,7 +48,11 @@ class FakeEngine:
             device=torch.device("cpu"),
             attention="sdpa",
             model=SimpleNamespace(dtype=torch.float32),
-            adapter=SimpleNamespace(decoder_layers=[torch.nn.Identity()] * LAYERS),
+            adapter=SimpleNamespace(
+                decoder_layers=[torch.nn.Identity()] * LAYERS,
+                reads_clips=True,
+                sampling=Sampling(4),
+            ),
             pruner={"layer": 2},
         )
         self.device_name = "cpu"
