@@ -11,7 +11,7 @@ from iwp.events import Done, Ranked, SideDone, Stage
 from iwp.question import clean
 from iwp.results import Contender, RunResult
 from iwp.session import Session
-from iwp.verdict import judge, scale_warning
+from iwp.verdict import first_token_odds, judge, scale_warning
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Iterator
@@ -81,13 +81,13 @@ def answers(vlm: VLM, session: Session, contest: Contest, brake: Brake) -> Itera
         brake: ends the work.
     """
     session = _ranked_anew(vlm, session, contest, brake)
-    left, left_answer = None, session.baseline
+    left, left_answer, left_logits = None, session.baseline, session.first_logits
     if left_answer is None:
         yield Stage("baseline")
         left = yield from answer(
             vlm, session, "baseline", contest.rival, session.rival_ranking, brake
         )
-        left_answer = left.answer
+        left_answer, left_logits = left.answer, left.first_logits
         if contest.rival is None and left_answer.finish != "stopped":
             session = replace(session, baseline=left_answer, first_logits=left.first_logits)
         yield SideDone("baseline", left_answer, session, left.kept)
@@ -124,6 +124,9 @@ def answers(vlm: VLM, session: Session, contest: Contest, brake: Brake) -> Itera
         kept_share=right.kept_share,
         layer_average=right.layer_average,
         rival=_contender(contest.rival, session.rival_ranking, left),
+        first_token=first_token_odds(
+            left_logits, right.first_logits, vlm.processor.tokenizer.decode
+        ),
     )
     yield Done(result, session)
 

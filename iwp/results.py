@@ -30,6 +30,21 @@ class Fidelity:
 
 
 @dataclass(frozen=True)
+class Odds:
+    """How likely both sides find one first token of the answer, before any choice is made.
+
+    Attributes:
+        token: its text, such as " red" or "<|im_end|>".
+        baseline: its probability on the left side.
+        pruned: on the right side.
+    """
+
+    token: str
+    baseline: float
+    pruned: float
+
+
+@dataclass(frozen=True)
 class Contender:
     """The method of the left side, where that side was pruned, too.
 
@@ -74,6 +89,8 @@ class RunResult:
         layer_average: the fraction of visual tokens that a layer read on average: its work; None
             as well.
         rival: the left side's method; None where that side read every visual token.
+        first_token: the likeliest first tokens of either side, those of the left one first; none
+            where a side did not get that far.
     """
 
     baseline: Answer
@@ -94,3 +111,4 @@ class RunResult:
     kept_share: float | None = None
     layer_average: float | None = None
     rival: Contender | None = None
+    first_token: tuple[Odds, ...] = ()

@@ -220,6 +220,11 @@ class Timing:
     per_token_s: float
     total_s: float
 
+    @property
+    def decode_s(self) -> float:
+        """Seconds after the prefill, until the answer was there."""
+        return max(0.0, self.total_s - self.encode_s - self.prefill_s)
+
 
 @dataclass(frozen=True)
 class Answer:

@@ -31,6 +31,7 @@ ORDER = [
         "contest",
         "session",
         "question",
+        "wording",
         "media",
         "dual",
         "mmr",

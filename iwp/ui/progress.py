@@ -6,7 +6,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from iwp.events import Done, Event, Ranked, SideDone, Stage, Text
-from iwp.ui import text, timings
+from iwp.ui import outcome, text, timings
 from iwp.ui.kept_at import redraws
 from iwp.ui.sides import called
 from iwp.ui.timings import Column
@@ -48,7 +48,10 @@ def after(event: Event, visitor: Visitor, asked: Asked, budget: float) -> Page:
 
 
 def table(visitor: Visitor, sides: Sides, right: Answer | None, of: RunResult | None = None) -> str:
-    """The measurements as HTML: of the left answer, of the `right` one and of a whole result."""
+    """The measurements as HTML: of the left answer, of the `right` one and of a whole result.
+
+    Only a whole result has an outcome, which stands above them.
+    """
     n = visitor.page.token_map.n if visitor.page.token_map else 0
     titles = sides.titles
     if of is None:
@@ -57,14 +60,12 @@ def table(visitor: Visitor, sides: Sides, right: Answer | None, of: RunResult | 
             Column(titles[0], visitor.baseline, whole, whole), Column(titles[1], right), n
         )
     rival = of.rival
-    return timings.render(
+    return outcome.render(of, titles) + timings.render(
         Column(titles[0], visitor.baseline, rival.kept_share, rival.layer_average)
         if rival
         else Column(titles[0], visitor.baseline, 1.0, 1.0),
         Column(titles[1], right, of.kept_share, of.layer_average),
         n,
-        of.fidelity,
-        of.warning,
     )
 
 

@@ -67,8 +67,25 @@ TIMING_NOTE: Final = (
 
 FIDELITY_NOTE: Final = (
     "What pruning lost on the right: the implicit weight and the attention's output at the cut, "
-    "the distribution of the first token (KL in nats), and whether both answers are the same text."
+    "and how far the first token's distribution moved (KL in nats)."
 )
+
+ANSWERS: Final = {
+    True: "Same answer",
+    False: "Different answers",
+    None: "An answer was cut short: they are not compared",
+}
+ONLY_LEFT: Final = "only on the left"
+ONLY_RIGHT: Final = "only on the right"
+FASTER: Final = "{} faster"
+SLOWER: Final = "{} slower"
+AS_FAST: Final = "As fast"
+FROM_TO: Final = "{} to {}"
+SPEED_PARTS: Final = ("Encoding", "Prefill", "Decoding")
+ENCODED_ONCE: Final = "{}, done once and counted on both sides"
+TOKEN_COUNTS: Final = "{:,} and {:,} tokens"
+FIRST_TOKEN: Final = "First token of the answer"
+TOKEN: Final = "Token"
 
 NO_PICTURE: Final = "Add a picture first: drop it, paste it or choose a file."
 NO_QUESTION: Final = "Ask a question about the picture."

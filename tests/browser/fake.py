@@ -17,7 +17,7 @@ from iwp.events import Done, Event, Ranked, SideDone, Stage, Text
 from iwp.layer_average import layer_average
 from iwp.pruners import IWP
 from iwp.pruners.base import Pruner
-from iwp.results import Contender, RunResult
+from iwp.results import Contender, Odds, RunResult
 from iwp.run import Brake, Run
 from iwp.types import Answer, Media, Ranking, Side, Timing, VisualLayout
 from iwp.verdict import judge
@@ -146,9 +146,10 @@ class FakeEngine:
             time.sleep(self.word_s)
             so_far = f"{so_far} {word}".strip()
             yield Text(side, so_far)
-        total = time.perf_counter() - start
-        selection = 0.004 if side == "pruned" else 0.0
-        timing = Timing(0.21, selection, 2e-5 * tokens, 0.21 + 2e-5 * tokens, self.word_s, total)
+        decode_s = time.perf_counter() - start
+        selection, prefill = (0.004 if side == "pruned" else 0.0), 2e-5 * tokens
+        first, total = 0.21 + prefill, 0.21 + prefill + decode_s
+        timing = Timing(0.21, selection, prefill, first, self.word_s, total)
         return Answer(so_far, 8, tokens, timing, tokens * 2048, None, finish)  # type: ignore[arg-type]
 
     def _result(
@@ -185,6 +186,7 @@ class FakeEngine:
             kept_share=len(kept) / n,
             layer_average=average(session.method, len(kept), n),
             rival=rival,
+            first_token=(Odds(str(session.layout.n), 0.62, 0.31), Odds(" <few>", 0.05, 0.4)),
         )
 
 
