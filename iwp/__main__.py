@@ -1,10 +1,11 @@
-"""The command line: `python -m iwp run | rank | methods | eval | bench | train-demo-model`."""
+"""The command line: `python -m iwp run | rank | sweep | methods | eval | bench | ...`."""
 
 from __future__ import annotations
 
 import argparse
 import json
 import sys
+from dataclasses import asdict
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from iwp import flags, report
@@ -111,7 +112,12 @@ def _parser() -> argparse.ArgumentParser:
         help="for a method that chooses other tokens at other budgets: which one to rank at",
     )
     rank.add_argument("--top", type=int, default=20, help="lines to print (default 20)")
-    for command in (run, rank):
+    sweep = commands.add_parser("sweep", help="answer at a row of budgets, 100 %% first")
+    sweep.set_defaults(command=_sweep)
+    sweep.add_argument(
+        "--budgets", default="0.5,0.353,0.222,0.111,0.05", help="shares to keep, with commas"
+    )
+    for command in (run, rank, sweep):
         command.add_argument("--image", required=True, metavar="FILE")
         command.add_argument("--question", required=True)
         flags.add(command)
@@ -193,6 +199,28 @@ def _rank(options: argparse.Namespace) -> int:
     for place, token in enumerate(order[: options.top]):
         print(f"{place:>6}  token {token:>6}  score {float(ranked.ranking.scores[token]):.4f}")
     print(f"A budget of this method is {method.budget_is}.")
+    return 0
+
+
+def _sweep(options: argparse.Namespace) -> int:
+    from iwp.errors import InputError
+    from iwp.events import Swept
+
+    budgets: list[float] = []
+    for word in options.budgets.split(","):
+        budget = parse_budget(word)
+        if budget == "auto":
+            raise InputError("A sweep takes shares such as 0.5,22.2%, not auto.")
+        budgets.append(budget)
+    media, engine, method, _ = _start(options, budgets[0])
+    session = engine.rank(media, options.question, method=method).session
+    run = engine.sweep(session, budgets)
+    try:
+        *_, last = (event for event in run if isinstance(event, Swept))
+    finally:
+        run.stop()
+    found = last.sweep
+    print(_dump(asdict(found)) if options.json else report.sweep_table(found))
     return 0
 
 

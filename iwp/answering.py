@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from iwp.pruners.base import Pruner
     from iwp.run import Brake
     from iwp.session import Session
+    from iwp.trunk import Trunk
     from iwp.types import Ranking, Side
 
 
@@ -51,11 +52,14 @@ def answer(
     pruner: Pruner | None,
     ranking: Ranking | None,
     brake: Brake,
+    trunk: Trunk | None = None,
 ) -> Generator[Text, None, Answered]:
     """Answers the session's question, yielding the text so far after every token.
 
-    `ranking` is the pruner's. A pressed brake ends the answer within one decoder layer or one
-    token; what is there by then is the answer, and its `finish` says why it ended.
+    `ranking` is the pruner's. A `trunk` has read the session's prompt up to the pruner's cut: the
+    prefill goes on from there, and only that is timed. A pressed brake ends the answer within one
+    decoder layer or one token; what is there by then is the answer, and its `finish` says why it
+    ended.
     """
     features = session.features.to(vlm.device)
     measure.reset_peak(vlm.model)
@@ -68,8 +72,11 @@ def answer(
     watch = measure.Stopwatch(vlm.device)
     try:
         brake.check()
-        inputs = vlm.adapter.inputs(session.prepared, features, session.tower)
-        state = generate.prefill(vlm.model, **inputs, pruner=pruner, check=brake.check)
+        if trunk is None:
+            inputs = vlm.adapter.inputs(session.prepared, features, session.tower)
+            state = generate.prefill(vlm.model, **inputs, pruner=pruner, check=brake.check)
+        else:
+            state = trunk.prefill(pruner, check=brake.check)
         prefill_s = watch.seconds()
         held = measure.kv_bytes(state.cache)
         # The text decoder's work between two tokens is not the model's: only steps are timed.

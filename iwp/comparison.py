@@ -11,7 +11,7 @@ from iwp.events import Done, Ranked, SideDone, Stage
 from iwp.question import clean
 from iwp.results import Contender, RunResult
 from iwp.session import Session
-from iwp.verdict import first_token_odds, judge, scale_warning
+from iwp.verdict import first_token_odds, judge, scale_warning, told_by
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Iterator
@@ -112,7 +112,7 @@ def answers(vlm: VLM, session: Session, contest: Contest, brake: Brake) -> Itera
         device=measure.device_name(vlm.device),
         attention=vlm.attention,
         fidelity=judge(
-            _told_by(ranking, contest),
+            told_by(ranking, contest.method, contest.rival),
             left_answer,
             right.answer,
             session.first_logits,
@@ -151,17 +151,6 @@ def _ranked_anew(vlm: VLM, session: Session, contest: Contest, brake: Brake) -> 
     )
     assert ranking is not None
     return replace(session, contest=contest, ranking=ranking, rival_ranking=rival)
-
-
-def _told_by(ranking: Ranking, contest: Contest) -> Ranking:
-    """The ranking with its errors only where they tell what the right side lost to the left one.
-
-    They are those of dropping tokens at the first cut, and say nothing about others.
-    """
-    method = contest.method
-    if contest.rival is None and len(method.cuts) == 1 and not method.merges:
-        return ranking
-    return replace(ranking, weight_errors=None, output_errors=None)
 
 
 def _contender(

@@ -10,6 +10,7 @@ import torch
 from PIL import Image
 
 from iwp import comparison, measure
+from iwp import sweep as sweeping
 from iwp.adapters import load
 from iwp.contest import Contest
 from iwp.errors import InputError, IWPError
@@ -23,7 +24,7 @@ from iwp.tower import watch_of
 from iwp.types import Media
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Callable, Iterable, Iterator, Mapping
     from typing import Any
 
     from iwp.adapters.base import VLM
@@ -118,6 +119,18 @@ class Engine:
         n = session.prepared.layout.n
         contest = comparison.on(self.vlm, session.contest.at(budget), n)
         return self._start(partial(comparison.answers, self.vlm, session, contest))
+
+    def sweep(self, session: Session, budgets: Iterable[float] = sweeping.BUDGETS) -> Run:
+        """Answers with the right side's method at a row of budgets, 100 % among them.
+
+        Events: Stage, then Swept after each budget. The picture's encoding is the session's, and
+        the layers before the cut are read once for all budgets. The run has no `result`.
+
+        Raises:
+            InputError: a budget cannot be used.
+        """
+        budgets = sweeping.in_order(budgets)
+        return self._start(partial(sweeping.sweep, self.vlm, session, budgets))
 
     def rank(self, media: Media, question: str, *, method: Pruner | None = None) -> Ranked:
         """Ranks the visual tokens and answers nothing. Waits for the device.

@@ -112,3 +112,59 @@ class RunResult:
     layer_average: float | None = None
     rival: Contender | None = None
     first_token: tuple[Odds, ...] = ()
+
+
+@dataclass(frozen=True)
+class SweepPoint:
+    """One budget of a sweep.
+
+    Attributes:
+        budget: the fraction that was asked for, of what the sweep's `convention` says.
+        answer: text and timings; its prefill counts the shared layers.
+        own_prefill_s: what of the prefill was run for this budget alone.
+        kept_share: see `RunResult`.
+        layer_average: see `RunResult`.
+        fidelity: how close it is to the answer with every visual token.
+        agreement: the share of words that it has in common with that answer, 0 to 1.
+    """
+
+    budget: float
+    answer: Answer
+    own_prefill_s: float
+    kept_share: float | None
+    layer_average: float | None
+    fidelity: Fidelity
+    agreement: float
+
+
+@dataclass(frozen=True)
+class Sweep:
+    """One question at a row of budgets, from every visual token down.
+
+    Attributes:
+        points: the budgets that were answered.
+        out_of_reach: layer averages that the method cannot go down to.
+        planned: how many budgets were asked for.
+        n_visual: visual tokens of the prompt.
+        encode_s: seconds of encoding the picture, once for all budgets.
+        shared_s: seconds of the decoder layers before the cut, once for all budgets.
+        shared_layers: how many layers that were; 0 where each budget read all of them.
+        method: the method with its options.
+        convention: what the budgets are fractions of.
+        model: what was asked.
+        device: where it ran.
+        attention: the attention kernel.
+    """
+
+    points: tuple[SweepPoint, ...]
+    out_of_reach: tuple[float, ...]
+    planned: int
+    n_visual: int
+    encode_s: float
+    shared_s: float
+    shared_layers: int
+    method: str
+    convention: Convention
+    model: str
+    device: str
+    attention: str

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from iwp import fidelity
@@ -12,6 +13,7 @@ if TYPE_CHECKING:
 
     from torch import Tensor
 
+    from iwp.pruners.base import Pruner
     from iwp.types import Answer, Ranking
 
 WIDE_KEYS = 8.0
@@ -69,6 +71,17 @@ def first_token_odds(
     tops = [side.topk(min(most, side.shape[0])).indices.tolist() for side in sides]
     found = dict.fromkeys(token for top in tops for token in top)
     return tuple(Odds(worded([i]), float(sides[0][i]), float(sides[1][i])) for i in found)
+
+
+def told_by(ranking: Ranking, method: Pruner, rival: Pruner | None = None) -> Ranking:
+    """The ranking with its errors only where they tell what `method` lost to the left side.
+
+    They are those of dropping tokens at the first cut, and say nothing about others, nor about
+    what a `rival` on the left side lost.
+    """
+    if rival is None and len(method.cuts) == 1 and not method.merges:
+        return ranking
+    return replace(ranking, weight_errors=None, output_errors=None)
 
 
 def scale_warning(exponent: float | None, bandwidth: str | None) -> str | None:

@@ -52,6 +52,7 @@ ORDER = [
     *("generate", "trunk", "answering"),
     *(
         "verdict",
+        "sweep",
         "comparison",
         "engine",
         "calls",

@@ -35,14 +35,16 @@ def test_only_compare_is_public(demo: gr.Blocks) -> None:
 
 def test_everything_that_computes_shares_one_place_in_the_queue(demo: gr.Blocks) -> None:
     names = {fn.name for fn in demo.fns.values() if fn.concurrency_id == "gpu"}
-    assert names == {"rank", "answer", "repruned", "compare"}
+    assert names == {"rank", "answer", "repruned", "sweep", "compare"}
     limits = {fn.concurrency_limit for fn in demo.fns.values() if fn.concurrency_id == "gpu"}
     assert limits == {1}
 
 
 def test_answers_come_only_after_the_checks(demo: gr.Blocks) -> None:
     ids = {fn.name: number for number, fn in demo.fns.items()}
-    for earlier, later in (("begin", "rank"), ("rank", "answer"), ("note", "repruned")):
+    for earlier, later in (
+        *(("begin", "rank"), ("rank", "answer"), ("note", "repruned"), ("ask", "sweep")),
+    ):
         assert demo.fns[ids[later]].trigger_after == ids[earlier]
         assert demo.fns[ids[later]].trigger_only_on_success
     assert demo.fns[ids["begin"]].concurrency_limit is None

@@ -50,3 +50,6 @@ class Backend(Protocol):
 
     def repruned(self, session: Session, budget: float) -> PageRun:
         """Start every side that has a method again at another budget."""
+
+    def sweep(self, session: Session) -> PageRun:
+        """Start answering at a row of budgets."""

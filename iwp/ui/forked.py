@@ -88,8 +88,12 @@ class ForkedEngine:
         def repruned(*given: Any) -> Generator[Event | Refused, None, None]:
             yield from events(lambda: engine.repruned(*given))
 
+        def sweep(session: Session) -> Generator[Event | Refused, None, None]:
+            yield from events(lambda: engine.sweep(session))
+
         self._compare = lend(compare)
         self._repruned = lend(repruned)
+        self._sweep = lend(sweep)
 
     def compare(
         self,
@@ -107,3 +111,7 @@ class ForkedEngine:
     def repruned(self, session: Session, budget: float) -> ForkedRun:
         """As `Engine.repruned`; refusals come with the first event."""
         return ForkedRun(self._repruned(session, budget))
+
+    def sweep(self, session: Session) -> ForkedRun:
+        """As `Engine.sweep`."""
+        return ForkedRun(self._sweep(session))

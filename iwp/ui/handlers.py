@@ -27,14 +27,18 @@ _HALT_PATIENCE_S = 5.0  # a stopped run ends within a token, also a slow model's
 
 
 class Handlers:
-    """The functions behind the page's events, for one engine."""
+    """The functions behind the page's events, for one engine.
+
+    Attributes:
+        visitors: the open tabs.
+    """
 
     def __init__(self, engine: Backend, settings: Settings, cache: str) -> None:
         """`cache` is the folder from which the page may show pictures."""
         self._engine = engine
         self._settings = settings
         self._cache = cache
-        self._visitors = Visitors()
+        self.visitors = Visitors()
         self._numbers = itertools.count(1)
         self._layers = len(engine.vlm.adapter.decoder_layers)
 
@@ -67,9 +71,10 @@ class Handlers:
             picture=upload.served_copy(opened.frames[0], self._cache),
             sides=chosen,
         )
-        visitor = self._visitors.get(request.session_hash)
+        visitor = self.visitors.get(request.session_hash)
         visitor.ask(asked)
-        return visitor.show(self._unranked(asked)).titled(*chosen.titles)
+        page = visitor.show(self._unranked(asked))
+        return (*page.titled(*chosen.titles), page.sweep)
 
     def rank(self, request: gr.Request) -> Iterator[tuple[Any, ...]]:
         """Start the comparison that `begin` noted and show the ranked tokens.
@@ -78,7 +83,7 @@ class Handlers:
         every output of an event at every step, and the browser should not handle the whole map
         again for each word.
         """
-        visitor = self._visitors.get(request.session_hash)
+        visitor = self.visitors.get(request.session_hash)
         asked = visitor.asked
         if asked is None:
             return
@@ -106,7 +111,7 @@ class Handlers:
 
     def answer(self, request: gr.Request) -> Iterator[tuple[Any, ...]]:
         """Show both answers of the run that `rank` started, and then a budget released since."""
-        visitor = self._visitors.get(request.session_hash)
+        visitor = self.visitors.get(request.session_hash)
         if visitor.asked is None:
             return
         yield from self._follow(visitor, visitor.asked, visitor.asked.budget)
@@ -124,7 +129,7 @@ class Handlers:
             budget, number = check_budget(event.budget), int(event.seq)
         except (AttributeError, TypeError, ValueError, IWPError):
             return
-        self._visitors.get(request.session_hash).want(budget, number)
+        self.visitors.get(request.session_hash).want(budget, number)
 
     def repruned(self, request: gr.Request) -> Iterator[tuple[Any, ...]]:
         """Answer every side that has a method again at the newest budget.
@@ -132,7 +137,7 @@ class Handlers:
         A row of releases makes a row of these events: the newest budget is answered by whichever
         comes first, and the others find it answered.
         """
-        visitor = self._visitors.get(request.session_hash)
+        visitor = self.visitors.get(request.session_hash)
         budget, session, asked = visitor.wanted, visitor.session, visitor.asked
         if session is None or asked is None:
             if not visitor.waiting:  # forgotten: only a page with ranked tokens releases a budget
@@ -156,7 +161,7 @@ class Handlers:
 
     def halt(self, request: gr.Request) -> None:
         """Stop this tab's run and wait until it has ended. Not queued."""
-        visitor = self._visitors.get(request.session_hash)
+        visitor = self.visitors.get(request.session_hash)
         run = visitor.run
         visitor.halt()
         if run is not None:
@@ -165,14 +170,14 @@ class Handlers:
 
     def last(self, request: gr.Request) -> tuple[Any, ...]:
         """What a stopped run left, for the page whose event was cancelled."""
-        visitor = self._visitors.get(request.session_hash)
-        if visitor.run is not None:  # the next one has started
-            return visitor.page.answers()
-        return visitor.show(visitor.page.ended()).answers()
+        visitor = self.visitors.get(request.session_hash)
+        if visitor.run is None:  # or else the next one has started
+            visitor.show(visitor.page.ended())
+        return (*visitor.page.answers(), visitor.page.sweep)
 
     def forget(self, request: gr.Request) -> None:
         """The tab was closed."""
-        self._visitors.forget(request.session_hash)
+        self.visitors.forget(request.session_hash)
 
     # --- parts ---------------------------------------------------------------------------
 

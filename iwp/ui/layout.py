@@ -14,6 +14,7 @@ from iwp.pruners import PRUNERS
 from iwp.ui import api, sides, text
 from iwp.ui.handlers import Handlers
 from iwp.ui.menus import Menu, Switch
+from iwp.ui.sweeps import Sweeps
 from iwp.ui.token_map import TokenMap
 from iwp.ui.token_sides import KeptTokens
 from iwp.ui.upload import PictureUpload
@@ -55,6 +56,8 @@ class _Showing:
     pruned: gr.Textbox
     timings: gr.HTML
     kept: KeptTokens
+    sweep: gr.Button
+    swept: gr.HTML
 
 
 def build_demo(engine: Backend, settings: Settings, examples: Path = EXAMPLES) -> gr.Blocks:
@@ -136,7 +139,9 @@ def _showing() -> _Showing:
     with gr.Row(elem_id="answers"):
         baseline = _answer_box(text.BASELINE, "baseline")
         pruned = _answer_box(text.KEPT_BY.format(sides.called(PRUNERS[sides.FIRST])), "pruned")
-    return _Showing(token_map, baseline, pruned, _html("timings"), KeptTokens(elem_id="kept"))
+    measured, kept = _html("timings"), KeptTokens(elem_id="kept")
+    sweep = gr.Button(text.SWEEP, elem_id="sweep")
+    return _Showing(token_map, baseline, pruned, measured, kept, sweep, _html("swept"))
 
 
 def _html(elem_id: str, value: str = "") -> gr.HTML:
@@ -176,7 +181,7 @@ def _wire(
         [asking.compare.click, asking.question.submit],
         handlers.begin,
         [asking.picture, asking.question, budget, asking.left, asking.right, asking.convention],
-        page,
+        [*page, showing.swept],
         js=_WITH_BUDGET,
         concurrency_limit=None,  # in the queue only because its errors show there
         **private,
@@ -191,11 +196,16 @@ def _wire(
         handlers.repruned, None, answers, trigger_mode="multiple", **private, **device
     )
 
+    sweeps = Sweeps(engine, handlers.visitors)
+    swept = showing.sweep.click(sweeps.ask, None, None, queue=False, **private).success(
+        sweeps.sweep, None, [showing.swept, asking.status], **private, **device
+    )
+
     # First the run ends by itself, then its event is cancelled (it may still wait in the queue),
     # and at last the page gets what a cancelled event did not deliver.
     halted = asking.stop.click(handlers.halt, None, None, queue=False, **private)
-    halted.then(None, None, None, cancels=[ranked, answered, repruned])
-    halted.then(handlers.last, None, answers, queue=False, **private)
+    halted.then(None, None, None, cancels=[ranked, answered, repruned, swept])
+    halted.then(handlers.last, None, [*answers, showing.swept], queue=False, **private)
     demo.unload(handlers.forget)
     gr.api(api.endpoint(engine, settings), api_name="compare", **device)
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from iwp.events import Done, Event, Ranked, SideDone, Stage, Text
-from iwp.ui import outcome, text, timings
+from iwp.events import Done, Event, Ranked, SideDone, Stage, Swept, Text
+from iwp.ui import outcome, sweep_view, text, timings
 from iwp.ui.kept_at import redraws
 from iwp.ui.sides import called
 from iwp.ui.timings import Column
@@ -39,6 +39,8 @@ def after(event: Event, visitor: Visitor, asked: Asked, budget: float) -> Page:
         if event.side == "baseline":
             return replace(page, baseline=event.text)
         return replace(page, pruned=event.text)
+    if isinstance(event, Swept):
+        return _swept(event, page)
     visitor.session = event.session
     if isinstance(event, Ranked):
         return page
@@ -86,6 +88,22 @@ def _side_done(event: SideDone, visitor: Visitor, asked: Asked, budget: float) -
     if answer.finish not in ("stopped", "deadline"):
         visitor.answered = budget
     return replace(page, pruned=answer.answer, timings=table(visitor, sides, answer))
+
+
+def _swept(event: Swept, page: Page) -> Page:
+    found = event.sweep
+    words = {
+        "stopped": text.STOPPED,
+        "deadline": text.DEADLINE,
+        "done": text.SWEPT_ALL,
+        None: text.SWEPT.format(len(found.points), found.planned),
+    }
+    return replace(
+        page,
+        sweep=sweep_view.render(found),
+        status=words[event.ended],
+        busy=event.ended is None,
+    )
 
 
 def _kept(event: SideDone, visitor: Visitor, asked: Asked, budget: float) -> KeptData | None:

@@ -47,6 +47,7 @@ STAGES: Final = {
     "waiting": "Waiting for another run to finish",
     "encoding": "Encoding the picture",
     "ranking": "Ranking the visual tokens",
+    "sweeping": "Reading the layers before the cut, once for all budgets",
 }
 EVERY_TOKEN: Final = "Answering with every visual token"
 KEPT_TOKENS: Final = "Answering with what {} keeps"
@@ -86,6 +87,18 @@ ENCODED_ONCE: Final = "{}, done once and counted on both sides"
 TOKEN_COUNTS: Final = "{:,} and {:,} tokens"
 FIRST_TOKEN: Final = "First token of the answer"
 TOKEN: Final = "Token"
+
+SWEEP: Final = "Answer at six budgets"
+SWEEP_TITLE: Final = "{} at every budget"
+SWEEP_TABLE: Final = "Answers at every budget"
+SWEEP_LATER: Final = "Let a comparison finish first: its picture and question are answered again."
+SWEPT: Final = "Answered at {} of {} budgets"
+SWEPT_ALL: Final = "Done. The plot and the table stand below."
+PLOT_WORDS: Final = "words shared with the answer at 100 %"
+PLOT_WEIGHT: Final = "dual weight kept"
+PLOT_TIME: Final = "time to the first token, of that at 100 %"
+PLOT_AXIS: Final = "Budget in percent"
+PLOT_TOLD: Final = "Budget {}: {}. The table below has the numbers."
 
 NO_PICTURE: Final = "Add a picture first: drop it, paste it or choose a file."
 NO_QUESTION: Final = "Ask a question about the picture."

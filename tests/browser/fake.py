@@ -13,14 +13,16 @@ import torch
 
 from iwp.budget import check_budget, keep_count
 from iwp.errors import InputError
-from iwp.events import Done, Event, Ranked, SideDone, Stage, Text
+from iwp.events import Done, Event, Ranked, SideDone, Stage, Swept, Text
 from iwp.layer_average import layer_average
 from iwp.pruners import IWP
 from iwp.pruners.base import Pruner
 from iwp.results import Contender, Odds, RunResult
 from iwp.run import Brake, Run
+from iwp.sweep import BUDGETS
 from iwp.types import Answer, Media, Ranking, Side, Timing, VisualLayout
 from iwp.verdict import judge
+from tests.browser.sweeps import ended, nothing_swept, swept
 from tests.browser.tokens import centre_first, two_grids
 
 LAYERS = 6
@@ -80,6 +82,9 @@ class FakeEngine:
         kept_by(session.method, session, budget)  # refused here where it is out of reach
         return self._run(lambda brake: self._repruned(brake, session, budget))
 
+    def sweep(self, session: FakeSession) -> Run:
+        return self._run(lambda brake: self._sweep(brake, session))
+
     @property
     def busy(self) -> bool:
         """Whether a run holds the device."""
@@ -112,6 +117,21 @@ class FakeEngine:
     def _repruned(self, brake: Brake, session: FakeSession, budget: float) -> Iterator[Event]:
         self.runs.append(("repruned", budget))
         yield from self._answers(brake, session, budget)
+
+    def _sweep(self, brake: Brake, session: FakeSession) -> Iterator[Event]:
+        self.runs.append(("sweep", 1.0))
+        yield Stage("sweeping")
+        found = nothing_swept(session.layout.n, session.convention)
+        for budget in BUDGETS:
+            keep = keep_count(found.n_visual, budget)
+            steps = self._side(brake, "pruned", session.question, keep)
+            answer = ended(steps)
+            if answer.finish != "eos":
+                yield Swept(found, answer.finish)
+                return
+            found = swept(found, budget, answer)
+            yield Swept(found, None)
+        yield Swept(found, "done")
 
     def _answers(self, brake: Brake, session: FakeSession, budget: float) -> Iterator[Event]:
         against, left = session.against, tuple(range(session.layout.n))
