@@ -50,6 +50,22 @@ def check_options(method: type, given: Mapping[str, Any]) -> None:
             raise InputError(f"{method.__name__} takes {wanted}, not {name}={value!r}.")
 
 
+def spelled(method: Any, *, defaults: bool = True) -> str:
+    """A method as Python writes it, without its budget.
+
+    Args:
+        method: an instance of a dataclass whose fields have defaults.
+        defaults: whether options are told that have their default.
+    """
+    shown = [
+        f"{field.name}={value!r}"
+        for field in fields(method)
+        if (value := getattr(method, field.name)) != field.default or defaults
+        if field.name != "budget"
+    ]
+    return f"{type(method).__name__}({', '.join(shown)})"
+
+
 def _missed(kind: type, value: Any) -> str | None:
     """What a value of this kind has to be, if `value` is not."""
     if kind is tuple:

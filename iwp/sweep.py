@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from dataclasses import fields, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from iwp import measure, verdict, wording
@@ -11,6 +11,7 @@ from iwp.answering import answer
 from iwp.budget import check_budget
 from iwp.errors import InputError, IWPError
 from iwp.events import Stage, Swept
+from iwp.options import spelled
 from iwp.results import Sweep, SweepPoint
 from iwp.run import Halted
 from iwp.trunk import Trunk
@@ -61,7 +62,7 @@ def sweep(vlm: VLM, session: Session, budgets: tuple[float, ...], brake: Brake) 
         encode_s=session.encode_s,
         shared_s=shared_s,
         shared_layers=contest.method.layer if trunk else 0,
-        method=_named(contest.method),
+        method=spelled(contest.method),
         convention=contest.convention,
         model=vlm.name,
         device=measure.device_name(vlm.device),
@@ -86,13 +87,6 @@ def sweep(vlm: VLM, session: Session, budgets: tuple[float, ...], brake: Brake) 
         found = replace(found, points=(*found.points, point))
         yield Swept(found, None)
     yield Swept(found, "done")
-
-
-def _named(method: Pruner) -> str:
-    """The method with its options, without a budget."""
-    options = {one.name: getattr(method, one.name) for one in fields(method)}
-    shown = (f"{name}={value!r}" for name, value in options.items() if name != "budget")
-    return f"{type(method).__name__}({', '.join(shown)})"
 
 
 def _shared(vlm: VLM, session: Session, method: Pruner, brake: Brake) -> tuple[Trunk | None, float]:

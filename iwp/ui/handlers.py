@@ -70,6 +70,7 @@ class Handlers:
             budget=budget,
             picture=upload.served_copy(opened.frames[0], self._cache),
             sides=chosen,
+            file=picture,
         )
         visitor = self.visitors.get(request.session_hash)
         visitor.ask(asked)
@@ -150,7 +151,8 @@ class Handlers:
             return
         with sentences():  # a refusal leaves the answers that are there
             run = self._engine.repruned(session, budget)
-        visitor.answered, page = None, replace(visitor.page, pruned="")
+        visitor.answered = visitor.result = None
+        page = replace(visitor.page, pruned="")
         if asked.sides.left is not None:
             visitor.baseline, page = None, replace(page, baseline="")
         visitor.show(replace(page, timings=table(visitor, asked.sides, None)))

@@ -24,7 +24,8 @@ if TYPE_CHECKING:
 def after(event: Event, visitor: Visitor, asked: Asked, budget: float) -> Page:
     """The visitor's page after `event`, the token map apart.
 
-    What later events need is noted in `visitor`: the session, the left answer, the answered budget.
+    What later events need is noted in `visitor`: the session, the left answer, the answered budget,
+    the result.
 
     Args:
         event: the newest event of the visitor's run.
@@ -121,7 +122,7 @@ def _kept(event: SideDone, visitor: Visitor, asked: Asked, budget: float) -> Kep
 
 
 def _done(event: Done, visitor: Visitor, asked: Asked) -> Page:
-    result = event.result
+    result = visitor.result = event.result
     late = result.pruned.finish == "deadline"
     return replace(
         visitor.page,

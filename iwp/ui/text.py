@@ -100,6 +100,16 @@ PLOT_TIME: Final = "time to the first token, of that at 100 %"
 PLOT_AXIS: Final = "Budget in percent"
 PLOT_TOLD: Final = "Budget {}: {}. The table below has the numbers."
 
+RANDOM: Final = "Random example"
+SHARED: Final = {
+    "link": "Link copied.",
+    "pictureless": "Link copied. It cannot hold your picture: add that again.",
+    "snippet": "Python copied. Save the picture as picture.png beside it.",
+    "report": "Report saved.",
+    "refused": "The browser does not let this page copy.",
+}
+LINK_WRONG: Final = "The link says something that this page cannot use: {}. The rest is filled in."
+
 NO_PICTURE: Final = "Add a picture first: drop it, paste it or choose a file."
 NO_QUESTION: Final = "Ask a question about the picture."
 NOT_UPLOADED: Final = (
