@@ -97,6 +97,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     run.add_argument("--against", metavar="METHOD", help="what the left side keeps (default: all)")
     run.add_argument("--max-new-tokens", type=int, help="longest answer")
+    run.add_argument("--temperature", type=float, default=0.0, help="above 0 draws (default 0)")
     run.add_argument(
         "--overlay",
         metavar="PNG",
@@ -153,6 +154,7 @@ def _run(options: argparse.Namespace) -> int:
         against=against,
         convention=options.convention,
         max_new_tokens=options.max_new_tokens,
+        temperature=options.temperature,
     )
     try:
         result = run.result()

@@ -1,4 +1,4 @@
-"""One side of a comparison: read the prompt, answer greedily, time every part."""
+"""One side of a comparison: read the prompt, answer, time every part."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from iwp import generate, measure
 from iwp.events import Text
 from iwp.layer_average import layer_average
+from iwp.picking import picker
 from iwp.run import Halted
 from iwp.types import Answer, FinishReason, Timing
 
@@ -64,6 +65,7 @@ def answer(
     features = session.features.to(vlm.device)
     measure.reset_peak(vlm.model)
 
+    limit = session.decoding.max_new_tokens
     state: Prefill | None = None
     tokens: list[int] = []
     steps: list[float] = []
@@ -80,9 +82,11 @@ def answer(
         prefill_s = watch.seconds()
         held = measure.kv_bytes(state.cache)
         # The text decoder's work between two tokens is not the model's: only steps are timed.
-        ids = generate.decode(vlm.model, state, session.max_new_tokens, vlm.adapter.stop_ids)
+        ids = generate.decode(
+            vlm.model, state, limit, vlm.adapter.stop_ids, picker(session.decoding)
+        )
         finish = "length"
-        while len(tokens) < session.max_new_tokens:
+        while len(tokens) < limit:
             brake.check()
             watch = measure.Stopwatch(vlm.device)
             token = next(ids, None)

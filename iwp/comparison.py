@@ -24,11 +24,11 @@ if TYPE_CHECKING:
     from iwp.events import Event
     from iwp.pruners.base import Pruner
     from iwp.run import Brake
-    from iwp.types import Media, Ranking, Tower
+    from iwp.types import Decoding, Media, Ranking, Tower
 
 
 def rank(
-    vlm: VLM, media: Media, question: str, contest: Contest, limit: int, brake: Brake
+    vlm: VLM, media: Media, question: str, contest: Contest, decoding: Decoding, brake: Brake
 ) -> Generator[Event, None, Session]:
     """Encode the picture and rank its tokens for every side that has a method.
 
@@ -55,7 +55,7 @@ def rank(
     )
     assert ranking is not None
     tower = tower.to("cpu") if tower else None
-    session = Session(prepared, features.cpu(), encode_s, contest, ranking, limit, rival, tower)
+    session = Session(prepared, features.cpu(), encode_s, contest, ranking, decoding, rival, tower)
     yield Ranked(session, prepared.layout, ranking, rival)
     return session
 
@@ -124,6 +124,7 @@ def answers(vlm: VLM, session: Session, contest: Contest, brake: Brake) -> Itera
         kept_share=right.kept_share,
         layer_average=right.layer_average,
         rival=_contender(contest.rival, session.rival_ranking, left),
+        temperature=session.decoding.temperature,
         first_token=first_token_odds(
             left_logits, right.first_logits, vlm.processor.tokenizer.decode
         ),

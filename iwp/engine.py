@@ -15,13 +15,13 @@ from iwp.adapters import load
 from iwp.contest import Contest
 from iwp.errors import InputError, IWPError
 from iwp.events import Ranked
-from iwp.options import check_options
+from iwp.options import check_decoding, check_options
 from iwp.pruners import PRUNERS
 from iwp.question import clean
 from iwp.run import Run
 from iwp.settings import Settings
 from iwp.tower import watch_of
-from iwp.types import Media
+from iwp.types import Decoding, Media
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -76,6 +76,7 @@ class Engine:
         against: Pruner | None = None,
         convention: Convention = "cut",
         max_new_tokens: int | None = None,
+        temperature: float = 0.0,
     ) -> Run:
         """Starts a comparison and returns at once.
 
@@ -94,18 +95,18 @@ class Engine:
             convention: what the budget is a fraction of, on both sides: "cut", what is left at
                 the method's cut, or "average", what a layer reads on average.
             max_new_tokens: longest answer; the settings' unless given.
+            temperature: 0 takes the likeliest token each time, more draws: see `Decoding`.
 
         Raises:
-            InputError: the question or the budget cannot be used (at once, in the caller). A layer
-                average that a method cannot reach is known only when the picture's tokens are
-                counted: reading the run raises then.
+            InputError: the question, the budget or the temperature cannot be used (at once, in the
+                caller). A layer average that a method cannot reach is known only when the
+                picture's tokens are counted: reading the run raises then.
         """
         right = choose_method(self.vlm, budget) if method is None else method
         contest = Contest(right, against, budget, convention).at(budget)
         limit = self.settings.max_new_tokens if max_new_tokens is None else max_new_tokens
-        if limit < 1:
-            raise InputError(f"An answer needs at least 1 token, not {limit}.")
-        return self._start(partial(self._compare, media, clean(question), contest, limit))
+        decoding = check_decoding(limit, temperature)
+        return self._start(partial(self._compare, media, clean(question), contest, decoding))
 
     def repruned(self, session: Session, budget: float) -> Run:
         """Answers every side that has a method again, at another budget.
@@ -142,9 +143,9 @@ class Engine:
         budget = 1.0 if method is None or method.nested else method.budget
         pruner = choose_method(self.vlm, budget) if method is None else method
         contest = Contest(pruner, None, budget).at(budget)
-        limit = self.settings.max_new_tokens
+        decoding = Decoding(self.settings.max_new_tokens)
         run = self._start(
-            partial(comparison.rank, self.vlm, media, clean(question), contest, limit)
+            partial(comparison.rank, self.vlm, media, clean(question), contest, decoding)
         )
         ranked = [event for event in run if isinstance(event, Ranked)]
         return ranked[0]
@@ -167,9 +168,9 @@ class Engine:
             ) from None
 
     def _compare(
-        self, media: Media, question: str, contest: Contest, limit: int, brake: Brake
+        self, media: Media, question: str, contest: Contest, decoding: Decoding, brake: Brake
     ) -> Iterator[Event]:
-        session = yield from comparison.rank(self.vlm, media, question, contest, limit, brake)
+        session = yield from comparison.rank(self.vlm, media, question, contest, decoding, brake)
         yield from comparison.answers(self.vlm, session, session.contest, brake)
 
 

@@ -17,6 +17,7 @@ from transformers import DynamicCache
 
 from iwp import dual
 from iwp.errors import IWPError
+from iwp.picking import likeliest
 from iwp.prompt import Memory, Prompt, separators
 from iwp.pruners.base import LayerView, Pruner
 from iwp.pruners.errors import error_curve
@@ -91,16 +92,20 @@ def prefill(
 
 @torch.no_grad()
 def decode(
-    model: Any, state: Prefill, max_new_tokens: int, stop_ids: Collection[int]
+    model: Any,
+    state: Prefill,
+    max_new_tokens: int,
+    stop_ids: Collection[int],
+    pick: Callable[[Tensor], int] = likeliest,
 ) -> Iterator[int]:
-    """Greedy answer, token by token: the model runs for a token only when it is asked for.
+    """An answer, token by token: the model runs for a token only when it is asked for.
 
-    Ends before a token of `stop_ids`, which is not yielded, or after `max_new_tokens`. To stop
-    early, ask for no more.
+    `pick` chooses the next token by its (V,) logits. Ends before a token of `stop_ids`, which is
+    not yielded, or after `max_new_tokens`. To stop early, ask for no more.
     """
     logits, mask = state.logits, _no_mask(model, state.logits)
     for number in range(max_new_tokens):
-        token = int(logits.argmax())
+        token = pick(logits)
         if token in stop_ids:
             return
         yield token

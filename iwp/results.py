@@ -19,7 +19,7 @@ class Fidelity:
         output_error: relative error of the attention's output at the cut, for the text's queries;
             None as well.
         first_token_kl: KL(baseline || pruned) of the first token's distribution, in nats.
-        same_answer: whether both greedy answers are the same text, whatever the left side read;
+        same_answer: whether both answers are the same text, whatever the left side read;
             None where one was cut short.
     """
 
@@ -89,6 +89,7 @@ class RunResult:
         layer_average: the fraction of visual tokens that a layer read on average: its work; None
             as well.
         rival: the left side's method; None where that side read every visual token.
+        temperature: what the answers' tokens were drawn with; 0 where the likeliest were taken.
         first_token: the likeliest first tokens of either side, those of the left one first; none
             where a side did not get that far.
     """
@@ -111,6 +112,7 @@ class RunResult:
     kept_share: float | None = None
     layer_average: float | None = None
     rival: Contender | None = None
+    temperature: float = 0.0
     first_token: tuple[Odds, ...] = ()
 
 

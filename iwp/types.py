@@ -36,6 +36,22 @@ class Media:
         return self.frames[0].size
 
 
+@dataclass(frozen=True)
+class Decoding:
+    """How answers are written.
+
+    Attributes:
+        max_new_tokens: the longest answer.
+        temperature: 0 takes the likeliest token each time, more draws from the distribution: the
+            higher, the bolder.
+        seed: of the draws; both sides of a comparison draw with the same row of random numbers.
+    """
+
+    max_new_tokens: int
+    temperature: float = 0.0
+    seed: int = 0
+
+
 # --- where visual tokens lie on the picture ----------------------------------------------
 
 

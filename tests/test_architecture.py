@@ -28,6 +28,7 @@ ORDER = [
         "budget",
         "layer_average",
         "options",
+        "picking",
         "contest",
         "session",
         "question",

@@ -46,7 +46,8 @@ def test_json_has_the_promised_keys_and_survives_a_round_trip() -> None:
         *("baseline", "pruned", "n_visual", "budget", "kept", "ranks"),
         *("model", "device", "attention", "method"),
         *("fidelity", "exponent", "warning"),
-        *("convention", "kept_share", "layer_average", "rival", "first_token"),
+        *("convention", "kept_share", "layer_average", "rival"),
+        *("first_token", "temperature"),
     }
     assert content["kept"] == [1, 3]
     assert content["pruned"]["answer"] == "blue"

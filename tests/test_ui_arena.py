@@ -170,7 +170,10 @@ def test_methods_reach_another_process(engine: FakeEngine) -> None:
         method=IWP(layer=2),
         against=DART(),
         convention="average",
+        max_new_tokens=7,
+        temperature=0.5,
     )
     result = run.result()
-    assert given == [(0.5, IWP(layer=2), DART(), "average")]
+    assert given == [(0.5, IWP(layer=2), DART(), "average", 7, 0.5)]
+    assert engine.asked == [(IWP(layer=2), DART(), 7, 0.5)]
     assert result.rival is not None

@@ -20,6 +20,7 @@ from iwp.types import Media
 from iwp.ui import links, takeaway, text
 from iwp.ui.examples import Examples
 from iwp.ui.handlers import Handlers
+from iwp.ui.knobs import NAMES, Knobs, recommended
 from iwp.ui.links import Linked
 from iwp.ui.sharing import Sharing
 from iwp.ui.sides import Sides
@@ -30,6 +31,7 @@ from tests.browser.fake import FakeEngine
 from tests.ui_events import TAB, begin, follow, release
 
 MEDIA = Media((tiny.picture(),))
+USUAL = recommended(FakeEngine().vlm, limit=64)
 ASKED = Asked("1", MEDIA, "What is <it> & why?", 0.222, "x.jpg", Sides(None, IWP()))
 
 
@@ -51,7 +53,7 @@ def examples(tmp_path: Path) -> Examples:
 
 @pytest.fixture
 def sharing(handlers: Handlers, examples: Examples, tmp_path: Path) -> Sharing:
-    return Sharing(Settings(), handlers.visitors, examples, str(tmp_path / "cache"))
+    return Sharing(handlers.usual, handlers.visitors, examples, str(tmp_path / "cache"))
 
 
 def opened(sharing: Sharing, **params: str) -> list[Any]:
@@ -61,26 +63,47 @@ def opened(sharing: Sharing, **params: str) -> list[Any]:
     return [None if field == skip else field for field in sharing.restore(request)]
 
 
+def read(said: dict[str, str]) -> Linked:
+    """What a link says on a page with two examples, whose answers have at most 64 tokens."""
+    return links.read(said, examples=2, usual=USUAL)
+
+
+def changed(knobs: Knobs) -> dict[str, Any]:
+    """What was changed, by the names of the panel's fields."""
+    found = {
+        "layer": knobs.layer,
+        "max_new_tokens": knobs.max_new_tokens,
+        "temperature": knobs.temperature or None,
+        **knobs.options,
+    }
+    return {name: value for name, value in found.items() if value is not None}
+
+
 # --- links ---------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
     "sides",
-    [Sides(None, IWP()), Sides(FastV(), DART()), Sides(IWP(), FastV(), "average")],
-    ids=["usual", "arena", "average"],
+    [
+        *(Sides(None, IWP()), Sides(FastV(), DART()), Sides(IWP(), FastV(), "average")),
+        Sides(None, IWP(), "cut", Knobs(0, {"bandwidth": "median", "floor": 0.5}, 9, 0.7)),
+        Sides(None, IWP(), "cut", Knobs(options={"rope_magnitude": True, "chunk": 4})),
+    ],
+    ids=["usual", "arena", "average", "settings", "options"],
 )
 @pytest.mark.parametrize("budget", [0.222, 0.001, 1.0, 0.353])
 @pytest.mark.parametrize("example", [None, 2])
 def test_a_link_brings_back_what_was_asked(sides: Sides, budget: float, example: Any) -> None:
     asked = replace(ASKED, sides=sides)
     said = dict(parse_qsl(links.query(asked, budget, example)))
-    back = links.read(said, examples=2)
+    back = read(said)
     assert back.example == example
     assert back.question == ASKED.question
     assert back.budget == pytest.approx(budget)
     assert back.left == (sides.left.name if sides.left else None)
     assert (back.right or "iwp") == sides.right.name
     assert (back.convention or "cut") == sides.convention
+    assert back.knobs == changed(sides.knobs)
     assert back.wrong == ()
 
 
@@ -94,25 +117,32 @@ def test_a_usual_link_is_short() -> None:
         *(("example", "0"), ("example", "3"), ("example", "x"), ("example", "-1")),
         *(("q", ""), ("q", "x" * 5000), ("b", "0"), ("b", "101"), ("b", "nan"), ("b", "x")),
         *(("left", "nobody"), ("right", "every"), ("right", "__class__"), ("by", "layers")),
+        *(("layer", "-1"), ("layer", "x"), ("tokens", "0"), ("tokens", "65"), ("tokens", "x")),
+        *(("temperature", "nan"), ("temperature", "3"), ("set", "x"), ("set", "budget=0.5")),
+        *(("set", "chunk=0"), ("set", "query=mine"), ("set", "layer=2"), ("set", "floor=x")),
     ],
 )
 def test_what_cannot_be_used_is_named_and_the_rest_is_read(name: str, word: str) -> None:
     good = {"example": "1", "q": "Why?", "b": "50", "left": "dart", "right": "fastv", "by": "cut"}
-    back = links.read({**good, name: word, "other": "7"}, examples=2)
+    good |= {"layer": "1", "tokens": "7", "temperature": "0.5", "set": "chunk=4"}
+    back = read({**good, name: word, "other": "7"})
     assert back.wrong == (name,)
     fields = [back.example, back.question, back.budget, back.left, back.right, back.convention]
-    assert fields.count(None) == 1
-    assert links.read({"__theme": "dark"}, examples=2) == Linked()
+    assert fields.count(None) + 4 - len(back.knobs) == 1
+    assert read({"__theme": "dark"}) == Linked()
 
 
 def test_the_page_is_filled_in(sharing: Sharing, examples: Examples, tmp_path: Path) -> None:
     picture, *rest = opened(sharing, example="2", b="50", left="fastv", by="average")
     assert Path(picture).is_relative_to(tmp_path / "cache")
     assert examples.number_of(picture) == 2
-    assert rest == ["Is it blue?", "fastv", None, "average", 0.5, None]
-    assert opened(sharing) == [None] * 7
+    assert rest == ["Is it blue?", "fastv", None, "average", 0.5, None, *[None] * len(NAMES)]
+    assert opened(sharing) == [None] * (7 + len(NAMES))
+    settings = opened(sharing, layer="0", temperature="1", set="chunk=4")[7:]
+    shown = {name: value for name, value in zip(NAMES, settings, strict=True) if value is not None}
+    assert shown == {"layer": 0, "temperature": 1.0, "chunk": 4}
     assert opened(sharing, example="2", q="Another?")[1] == "Another?"
-    *nothing, status = opened(sharing, example="99", right="<b>")
+    *nothing, status = opened(sharing, example="99", right="<b>")[:7]
     assert nothing == [None] * 6
     assert text.LINK_WRONG.format("example, right") in status
 
@@ -188,8 +218,9 @@ def test_it_follows_the_budget_and_ends_with_a_stop(
     [
         Sides(None, IWP(layer=2, bandwidth="median")),
         Sides(FastV(layer=2), IWP(layer=2), "average"),
+        Sides(None, IWP(layer=1), "cut", Knobs(max_new_tokens=3, temperature=1.5)),
     ],
-    ids=["alone", "arena"],
+    ids=["alone", "arena", "drawn"],
 )
 def test_the_snippet_runs_and_answers_the_same(
     sides: Sides, tiny_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -197,7 +228,7 @@ def test_the_snippet_runs_and_answers_the_same(
     engine = Engine(iwp.load(str(tiny_folder), device="cpu"), Settings(max_new_tokens=4))
     asked = replace(ASKED, sides=sides)
     result = sides.start(engine, MEDIA, asked.question, 0.75).result()
-    code = takeaway.snippet(asked, result, 4)
+    code = takeaway.snippet(asked, result, sides.knobs.max_new_tokens or 4)
     monkeypatch.chdir(tmp_path)
     MEDIA.frames[0].save("picture.png")
     monkeypatch.setattr(iwp, "load", lambda name: {result.model: engine.vlm}[name], raising=False)
@@ -208,3 +239,4 @@ def test_the_snippet_runs_and_answers_the_same(
     assert (again.pruned.answer, again.kept) == (result.pruned.answer, result.kept)
     assert (again.rival is None) == (sides.left is None)
     assert again.convention == sides.convention
+    assert again.temperature == sides.knobs.temperature

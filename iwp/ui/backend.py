@@ -45,6 +45,8 @@ class Backend(Protocol):
         method: Pruner | None = None,
         against: Pruner | None = None,
         convention: Convention = "cut",
+        max_new_tokens: int | None = None,
+        temperature: float = 0.0,
     ) -> PageRun:
         """Start a comparison."""
 

@@ -23,6 +23,8 @@ if TYPE_CHECKING:
     from iwp.run import Run
     from iwp.session import Session
 
+_OPTIONS = ("method", "against", "convention", "max_new_tokens", "temperature")
+
 Lend = Callable[[Callable[..., Any]], Callable[..., Any]]
 
 
@@ -82,7 +84,7 @@ class ForkedEngine:
         def compare(
             media: Media, question: str, budget: float, *sides: Any
         ) -> Generator[Event | Refused, None, None]:
-            options = dict(zip(("method", "against", "convention"), sides, strict=True))
+            options = dict(zip(_OPTIONS, sides, strict=True))
             yield from events(lambda: engine.compare(media, question, budget, **options))
 
         def repruned(*given: Any) -> Generator[Event | Refused, None, None]:
@@ -104,9 +106,12 @@ class ForkedEngine:
         method: Pruner | None = None,
         against: Pruner | None = None,
         convention: Convention = "cut",
+        max_new_tokens: int | None = None,
+        temperature: float = 0.0,
     ) -> ForkedRun:
         """As `Engine.compare`; refusals come with the first event."""
-        return ForkedRun(self._compare(media, question, budget, method, against, convention))
+        given = (method, against, convention, max_new_tokens, temperature)
+        return ForkedRun(self._compare(media, question, budget, *given))
 
     def repruned(self, session: Session, budget: float) -> ForkedRun:
         """As `Engine.repruned`; refusals come with the first event."""

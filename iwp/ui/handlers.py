@@ -13,7 +13,7 @@ from iwp import media
 from iwp.budget import check_budget
 from iwp.errors import IWPError
 from iwp.events import Event, Ranked
-from iwp.ui import sides, text, timings, token_map, upload
+from iwp.ui import knobs, sides, text, timings, token_map, upload
 from iwp.ui.api import sentences
 from iwp.ui.page import Page
 from iwp.ui.progress import after, table
@@ -31,6 +31,7 @@ class Handlers:
 
     Attributes:
         visitors: the open tabs.
+        usual: the settings before anything is changed, by name.
     """
 
     def __init__(self, engine: Backend, settings: Settings, cache: str) -> None:
@@ -41,6 +42,7 @@ class Handlers:
         self.visitors = Visitors()
         self._numbers = itertools.count(1)
         self._layers = len(engine.vlm.adapter.decoder_layers)
+        self.usual = knobs.recommended(engine.vlm, settings.max_new_tokens)
 
     # --- Compare -------------------------------------------------------------------------
 
@@ -53,15 +55,20 @@ class Handlers:
         right: str,
         convention: str,
         request: gr.Request,
+        *settings: Any,
     ) -> tuple[Any, ...]:
-        """Check and decode what was given, and show the picture. Waits for nobody."""
+        """Check and decode what was given, and show the picture. Waits for nobody.
+
+        `settings` are the panel's, in the order of `iwp.ui.knobs.NAMES`, or none.
+        """
         with sentences():
             if not picture:
                 raise IWPError(text.NO_PICTURE)
             if not (question or "").strip():
                 raise IWPError(text.NO_QUESTION)
             budget = check_budget(budget)
-            chosen = sides.choose(self._engine.vlm, budget, left, right, convention)
+            changed = knobs.read(settings, self.usual)
+            chosen = sides.choose(self._engine.vlm, budget, left, right, convention, changed)
             opened = media.open_picture(picture, max_pixels=self._settings.max_pixels)
         asked = Asked(
             run_id=str(next(self._numbers)),

@@ -5,13 +5,15 @@ from __future__ import annotations
 from dataclasses import dataclass
 from html import escape
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import gradio as gr
 
 from iwp.pruners import PRUNERS
 from iwp.ui import sides, text
 from iwp.ui.examples import Examples
+from iwp.ui.knob_panel import panel
+from iwp.ui.knobs import recommended
 from iwp.ui.menus import Menu, Switch
 from iwp.ui.share_bar import ShareBar
 from iwp.ui.token_map import TokenMap
@@ -20,6 +22,7 @@ from iwp.ui.upload import PictureUpload
 from iwp.ui.wiring import wire
 
 if TYPE_CHECKING:
+    from iwp.adapters.base import VLM
     from iwp.settings import Settings
     from iwp.ui.backend import Backend
 
@@ -41,6 +44,7 @@ class Asking:
     stop: gr.Button
     status: gr.HTML
     random: gr.Button | None
+    knobs: list[Any]  # in the order of `iwp.ui.knobs.NAMES`
 
 
 @dataclass(frozen=True)
@@ -71,7 +75,7 @@ def build_demo(engine: Backend, settings: Settings, examples: Path = EXAMPLES) -
         with gr.Row(elem_id="columns"):
             with gr.Column(scale=4, min_width=320):
                 about = text.DEMO_MODEL if settings.model == "demo" else text.OTHER_MODEL
-                asking = _asking(offered, about)
+                asking = _asking(offered, about, engine.vlm, settings.max_new_tokens)
             with gr.Column(scale=7, min_width=320):
                 showing = _showing()
         wire(demo, engine, settings, offered, asking, showing)
@@ -79,7 +83,7 @@ def build_demo(engine: Backend, settings: Settings, examples: Path = EXAMPLES) -
     return demo
 
 
-def _asking(examples: Examples, about: str) -> Asking:
+def _asking(examples: Examples, about: str, vlm: VLM, limit: int) -> Asking:
     picture = PictureUpload(
         show_label=False,
         label=text.PICTURE,
@@ -92,6 +96,7 @@ def _asking(examples: Examples, about: str) -> Asking:
         label=text.QUESTION, placeholder=text.QUESTION_HINT, max_lines=4, elem_id="question"
     )
     left, right, convention = _sides()
+    fields = panel(recommended(vlm, limit), len(vlm.adapter.decoder_layers))
     with gr.Row(elem_id="buttons"):
         compare = gr.Button(text.COMPARE, variant="primary", elem_id="compare")
         stop = gr.Button(text.STOP, elem_id="stop", min_width=96, scale=0)
@@ -101,7 +106,7 @@ def _asking(examples: Examples, about: str) -> Asking:
     if rows := [[str(picture), question] for picture, question in examples.rows]:
         gr.Examples(rows, [picture, question], label=text.EXAMPLES, elem_id="examples")
         drawn = gr.Button(text.RANDOM, size="sm", elem_id="random")
-    return Asking(picture, question, left, right, convention, compare, stop, status, drawn)
+    return Asking(picture, question, left, right, convention, compare, stop, status, drawn, fields)
 
 
 def _sides() -> tuple[Menu, Menu, Switch]:

@@ -56,11 +56,14 @@ def table(visitor: Visitor, sides: Sides, right: Answer | None, of: RunResult | 
     Only a whole result has an outcome, which stands above them.
     """
     n = visitor.page.token_map.n if visitor.page.token_map else 0
-    titles = sides.titles
+    titles, temperature = sides.titles, sides.knobs.temperature
     if of is None:
         whole = 1.0 if sides.left is None else None
         return timings.render(
-            Column(titles[0], visitor.baseline, whole, whole), Column(titles[1], right), n
+            Column(titles[0], visitor.baseline, whole, whole),
+            Column(titles[1], right),
+            n,
+            temperature,
         )
     rival = of.rival
     return outcome.render(of, titles) + timings.render(
@@ -69,6 +72,7 @@ def table(visitor: Visitor, sides: Sides, right: Answer | None, of: RunResult | 
         else Column(titles[0], visitor.baseline, 1.0, 1.0),
         Column(titles[1], right, of.kept_share, of.layer_average),
         n,
+        temperature,
     )
 
 

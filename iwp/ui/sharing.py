@@ -7,10 +7,12 @@ from typing import TYPE_CHECKING, Any
 import gradio as gr
 
 from iwp.ui import links, takeaway, text, timings
+from iwp.ui.knobs import NAMES
 from iwp.ui.share_bar import ShareData
 
 if TYPE_CHECKING:
-    from iwp.settings import Settings
+    from collections.abc import Mapping
+
     from iwp.ui.examples import Examples
     from iwp.ui.visitors import Visitors
 
@@ -19,10 +21,10 @@ class Sharing:
     """The functions behind these events."""
 
     def __init__(
-        self, settings: Settings, visitors: Visitors, examples: Examples, cache: str
+        self, usual: Mapping[str, Any], visitors: Visitors, examples: Examples, cache: str
     ) -> None:
-        """`cache` is the folder from which the page may show pictures."""
-        self._limit = settings.max_new_tokens
+        """`usual` are the settings unchanged; from `cache` the page may show pictures."""
+        self._usual = usual
         self._visitors = visitors
         self._examples = examples
         self._cache = cache
@@ -38,13 +40,15 @@ class Sharing:
             query=links.query(asked, visitor.wanted, example), whole=example is not None
         )
         if result is not None:
-            share.snippet = takeaway.snippet(asked, result, self._limit)
-            share.report = takeaway.document(asked, result, self._limit, example)
+            limit = asked.sides.knobs.max_new_tokens or self._usual["max_new_tokens"]
+            share.snippet = takeaway.snippet(asked, result, limit)
+            share.report = takeaway.document(asked, result, limit, example)
         return share
 
     def restore(self, request: gr.Request) -> tuple[Any, ...]:
-        """Fill in what the address says: picture, question, sides, budget, and a status."""
-        linked = links.read(dict(request.query_params), len(self._examples.rows))
+        """Fill in what the address says: picture, question, sides, budget, a status, settings."""
+        said = dict(request.query_params)
+        linked = links.read(said, len(self._examples.rows), self._usual)
         number, wrong = linked.example, ", ".join(linked.wrong)
         fields = (
             None if number is None else self._examples.served(number, self._cache),
@@ -54,6 +58,7 @@ class Sharing:
             linked.convention,
             linked.budget,
             timings.status(text.LINK_WRONG.format(wrong)) if wrong else None,
+            *(linked.knobs.get(name) for name in NAMES),
         )
         return tuple(gr.skip() if field is None else field for field in fields)
 

@@ -37,6 +37,7 @@ def document(asked: Asked, result: RunResult, limit: int, example: int | None) -
             "method": spelled(chosen.right),
             "against": spelled(chosen.left) if chosen.left else None,
             "max_new_tokens": limit,
+            "temperature": chosen.knobs.temperature,
             "picture": {"width": width, "height": height, "example": example},
         },
         "versions": {
@@ -58,6 +59,7 @@ def snippet(asked: Asked, result: RunResult, limit: int) -> str:
         "against": spelled(chosen.left, defaults=False) if chosen.left else None,
         "convention": repr(chosen.convention) if chosen.convention != "cut" else None,
         "max_new_tokens": str(limit),
+        "temperature": repr(chosen.knobs.temperature) if chosen.knobs.temperature else None,
     }
     given = "".join(f"    {name}={value},\n" for name, value in sides.items() if value is not None)
     return (

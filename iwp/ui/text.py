@@ -40,6 +40,31 @@ SIDES_NOTE: Final = (
     "Changes count from the next Compare. Layer average: what a layer reads on average, the layers "
     "before the cut included, so that methods with cuts at different layers do equal work."
 )
+SETTINGS: Final = "Settings"
+SETTINGS_NOTE: Final = (
+    "The layer and IWP's options count for the right side, from the next Compare: a left IWP keeps "
+    "the recommended ones, so that two settings can meet."
+)
+RECOMMENDED: Final = "recommended"
+KNOBS: Final = {
+    "layer": "Cut before layer",
+    "max_new_tokens": "Longest answer, in tokens",
+    "temperature": "Temperature, 0 is greedy",
+    "magnitude": "Magnitude",
+    "query": "Query",
+    "duplication": "Duplication",
+    "rope_magnitude": "Magnitude after rotary",
+    "rope_duplication": "Duplication after rotary",
+    "chunk": "First chunk",
+    "growth": "Growth of chunks",
+    "penalty": "Penalty",
+    "floor": "Floor",
+    "normalizer": "Normalizer",
+    "bandwidth": "Bandwidth",
+    "separators": "Row ends",
+}
+NO_LAYER: Final = "The layer to cut before is a whole number from 0 on, not {!r}."
+NO_OPTION: Final = "IWP has no such option on this page: {}."
 ANSWER_HINT: Final = "The answer appears here."
 
 STARTING: Final = "Starting"
@@ -60,8 +85,10 @@ FINISH: Final = {
     "deadline": "stopped at the time limit, press Compare to answer it again",
     "length": "reached the answer's length limit",
 }
+GREEDY: Final = "Greedy decoding"
+DRAWN: Final = "Tokens drawn at temperature {:g}, with the same random numbers on both sides"
 TIMING_NOTE: Final = (
-    "Greedy decoding, one run after the other on a warmed-up device. The picture is encoded once "
+    "{}, one run after the other on a warmed-up device. The picture is encoded once "
     "and its time counted on both sides; prefill includes the selection. Ratio: how many times "
     "less the right side needs."
 )

@@ -57,8 +57,11 @@ class Column:
     layer_average: float | None = None
 
 
-def render(left: Column, right: Column, n: int) -> str:
-    """The table as HTML; what is not there yet shows a dash. The picture has `n` visual tokens."""
+def render(left: Column, right: Column, n: int, temperature: float = 0.0) -> str:
+    """The table as HTML; what is not there yet shows a dash.
+
+    The picture has `n` visual tokens; at a `temperature` above 0 answers are drawn.
+    """
     columns = (left, right)
     if left.answer is None and right.answer is None:
         return ""
@@ -71,11 +74,12 @@ def render(left: Column, right: Column, n: int) -> str:
             continue
         times = ratio(*values) if row.compared and (whole or not row.whole) else _NONE
         body.append(_line(row.label, *(_shown(row.show, value) for value in values), times))
+    decoding = text.DRAWN.format(temperature) if temperature else text.GREEDY
     heads = "".join(f'<th scope="col">{escape(column.title)}</th>' for column in columns)
     return (
         f'<div class="timings"><table><thead><tr><th scope="col"></th>{heads}'
         f'<th scope="col">Ratio</th></tr></thead><tbody>{"".join(body)}</tbody></table>'
-        f"{_finishes(columns)}<p>{text.TIMING_NOTE}</p></div>"
+        f"{_finishes(columns)}<p>{text.TIMING_NOTE.format(decoding)}</p></div>"
     )
 
 

@@ -214,11 +214,25 @@ function shortcut(key) {
 
 root.addEventListener("keydown", (event) => {
   if (event.ctrlKey || event.metaKey || event.altKey) return;
+  if (event.target.matches("select")) return;          // letters choose an entry there
   if (moveChoice(event) || shortcut(event.key)) event.preventDefault();
 });
 root.addEventListener("click", (event) => {
   const button = event.target.closest(".choice button");
   if (button) choose(button.parentNode.dataset.choice, button.dataset.value);
+});
+
+// --- look --------------------------------------------------------------------------------
+
+find(".dim").addEventListener("input", (event) => {
+  look.dim = Number(event.target.value) / 100;
+  redraw();
+});
+find(".palette").addEventListener("change", (event) => {
+  look.palette = event.target.value;
+  if (view.mode !== "heat") choose("mode", "heat");
+  showView();
+  redraw();
 });
 
 // --- PNG ---------------------------------------------------------------------------------

@@ -125,9 +125,8 @@ function draw() {
 function paintOn(target, scale) {
   if (!view.grid || view.mode === "off" || view.drawn === null) return;
   const sides = shownSides();
-  const look = sides.length > 1 ? DIFFERENCE : KEPT;
   view.grid.draw(target, scale, {
-    ...look[view.mode === "outline" ? "outline" : "mask"],
+    ...paintOf(view.mode, sides.length > 1),
     states: view.map.states,
     heat: view.mode === "heat" ? sides[0].heat : null,
   });

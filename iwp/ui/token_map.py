@@ -30,7 +30,10 @@ _HTML: Final = (_HERE / "token_map.html").read_text("utf-8")
 _CSS: Final = (_HERE / "token_map.css").read_text("utf-8")
 _COLOURS: Final = json.dumps({"left": overlay.ONLY_LEFT, "right": overlay.ONLY_RIGHT})
 # One script for the browser: what is kept, how a grid is drawn, then the widget around it.
-_PARTS: Final = ("token_sides", "token_grid", "token_map", "token_words", "token_controls")
+_PARTS: Final = (
+    *("token_look", "token_sides", "token_grid"),
+    *("token_map", "token_words", "token_controls"),
+)
 _JS: Final = "\n".join(
     (f"const COLOURS = {_COLOURS};", *((_HERE / f"{n}.js").read_text("utf-8") for n in _PARTS))
 )

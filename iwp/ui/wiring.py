@@ -18,8 +18,8 @@ if TYPE_CHECKING:
     from iwp.ui.layout import Asking, Showing
 
 # The budget stands in the widget; Compare reads it there, and a link sets it there.
-_WITH_BUDGET: Final = """(picture, question, _, ...sides) => [
-    picture, question, document.querySelector("#token-map .token-map").tokenMap.budget(), ...sides,
+_WITH_BUDGET: Final = """(picture, question, _, ...rest) => [
+    picture, question, document.querySelector("#token-map .token-map").tokenMap.budget(), ...rest,
 ]"""
 _SET_BUDGET: Final = """(budget) => {
     if (budget === null || budget === undefined) return;
@@ -47,7 +47,7 @@ def wire(
     cache = showing.token_map.GRADIO_CACHE
     handlers = Handlers(engine, settings, cache)
     sweeps = Sweeps(engine, handlers.visitors)
-    sharing = Sharing(settings, handlers.visitors, examples, cache)
+    sharing = Sharing(handlers.usual, handlers.visitors, examples, cache)
     budget = gr.Number(visible=False)
     sides = [asking.left, asking.right, asking.convention]
     answers: list[Any] = [
@@ -59,7 +59,7 @@ def wire(
     begun = gr.on(
         [asking.compare.click, asking.question.submit],
         handlers.begin,
-        [asking.picture, asking.question, budget, *sides],
+        [asking.picture, asking.question, budget, *sides, *asking.knobs],
         [*page, showing.swept],
         js=_WITH_BUDGET,
         concurrency_limit=None,  # in the queue only because its errors show there
@@ -90,7 +90,7 @@ def wire(
     loaded = demo.load(
         sharing.restore,
         None,
-        [asking.picture, asking.question, *sides, budget, asking.status],
+        [asking.picture, asking.question, *sides, budget, asking.status, *asking.knobs],
         queue=False,
         **_PRIVATE,
     )

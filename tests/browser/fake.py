@@ -59,6 +59,7 @@ class FakeEngine:
         self.crops = crops
         self.warning: str | None = None
         self.runs: list[tuple[str, float]] = []
+        self.asked: list[tuple[Pruner | None, Pruner | None, int | None, float]] = []
         self.finished: list[str] = []
         self._device = threading.Lock()
 
@@ -71,8 +72,11 @@ class FakeEngine:
         method: Pruner | None = None,
         against: Pruner | None = None,
         convention: str = "cut",
+        max_new_tokens: int | None = None,
+        temperature: float = 0.0,
     ) -> Run:
         self._check(question, budget)
+        self.asked.append((method, against, max_new_tokens, temperature))
         layout = two_grids(*media.size, crops=self.crops)
         session = FakeSession(layout, question, method or IWP(), against, convention)
         return self._run(lambda brake: self._compare(brake, session, budget))
