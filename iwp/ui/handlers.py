@@ -13,7 +13,7 @@ from iwp import media
 from iwp.budget import check_budget
 from iwp.errors import IWPError
 from iwp.events import Event, Ranked
-from iwp.ui import knobs, sides, text, timings, token_map, upload
+from iwp.ui import hand, knobs, sides, text, timings, token_map, upload
 from iwp.ui.api import sentences
 from iwp.ui.page import Page
 from iwp.ui.progress import after, table
@@ -79,10 +79,26 @@ class Handlers:
             sides=chosen,
             file=picture,
         )
+        return self._begun(self.visitors.get(request.session_hash), asked)
+
+    def pick(self, event: gr.EventData, request: gr.Request) -> tuple[Any, ...]:
+        """Begin to answer with the patches that a hand picked, against the method's choice.
+
+        What is in the event comes from the browser.
+        """
         visitor = self.visitors.get(request.session_hash)
-        visitor.ask(asked)
-        page = visitor.show(self._unranked(asked))
-        return (*page.titled(*chosen.titles), page.sweep)
+        asked, shown = visitor.asked, visitor.page.token_map
+        with sentences():
+            if asked is None or shown is None or not shown.n or visitor.waiting:
+                raise IWPError(text.PICK_LATER)
+            try:
+                shown_id, kept = event.id, event.kept
+            except (AttributeError, TypeError):
+                shown_id, kept = None, None
+            tokens = hand.picked_tokens(kept, shown.n if shown_id == shown.id else 0)
+            chosen = hand.by_hand(asked.sides, tokens, visitor.wanted)
+        again = replace(asked, run_id=str(next(self._numbers)), budget=visitor.wanted, sides=chosen)
+        return self._begun(visitor, again)
 
     def rank(self, request: gr.Request) -> Iterator[tuple[Any, ...]]:
         """Start the comparison that `begin` noted and show the ranked tokens.
@@ -189,6 +205,11 @@ class Handlers:
         self.visitors.forget(request.session_hash)
 
     # --- parts ---------------------------------------------------------------------------
+
+    def _begun(self, visitor: Visitor, asked: Asked) -> tuple[Any, ...]:
+        visitor.ask(asked)
+        page = visitor.show(self._unranked(asked))
+        return (*page.titled(*asked.sides.titles), page.sweep)
 
     @staticmethod
     def _unranked(asked: Asked) -> Page:

@@ -14,6 +14,7 @@ from iwp.options import parse
 from iwp.pruners import PRUNERS
 from iwp.question import clean
 from iwp.ui import sides
+from iwp.ui.hand import method_of
 from iwp.ui.knobs import decoding_of, layer_of, options_of
 
 if TYPE_CHECKING:
@@ -51,7 +52,9 @@ class Linked:
 
 def query(asked: Asked, budget: float, example: int | None) -> str:
     """The query that brings back a comparison at a budget; what is usual is left out."""
-    left, right, knobs = asked.sides.left, asked.sides.right, asked.sides.knobs
+    left, right, knobs = asked.sides.left, method_of(asked.sides), asked.sides.knobs
+    if left is right:  # what a hand picked is too much for a link: its method alone comes back
+        left = None
     said = {
         "example": example,
         "q": asked.question,

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Final, cast
 
 from iwp.contest import Contest
 from iwp.engine import choose_method
-from iwp.pruners import PRUNERS
+from iwp.pruners import PRUNERS, HandPicked
 from iwp.ui import text
 from iwp.ui.knobs import Knobs
 
@@ -71,7 +71,7 @@ class Sides:
 def called(method: Pruner | type[Pruner]) -> str:
     """A method's name for people."""
     kind = method if isinstance(method, type) else type(method)
-    return kind.__name__
+    return text.HAND if kind is HandPicked else kind.__name__
 
 
 def methods() -> list[tuple[str, str]]:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import gradio as gr
 
+from iwp.pruners import HandPicked
 from iwp.ui import text, timings
 from iwp.ui.api import sentences
 from iwp.ui.progress import after
@@ -35,6 +36,9 @@ class Sweeps:
         session, asked = visitor.session, visitor.asked
         if session is None or asked is None or visitor.waiting:
             yield visitor.page.sweep, timings.status(text.SWEEP_LATER)
+            return
+        if isinstance(asked.sides.right, HandPicked):
+            yield visitor.page.sweep, timings.status(text.SWEEP_HAND)
             return
         if visitor.stopped:
             return

@@ -65,6 +65,10 @@ KNOBS: Final = {
 }
 NO_LAYER: Final = "The layer to cut before is a whole number from 0 on, not {!r}."
 NO_OPTION: Final = "IWP has no such option on this page: {}."
+HAND: Final = "your hand"
+NO_PICK: Final = "The picked patches do not belong to this picture. Pick them again."
+PICK_LATER: Final = "Let a comparison finish first, then pick patches."
+SWEEP_HAND: Final = "What a hand picked has no other budgets. Press Compare, then sweep."
 ANSWER_HINT: Final = "The answer appears here."
 
 STARTING: Final = "Starting"

@@ -57,6 +57,10 @@ function offerSides() {
 
 function choose(choice, value) {
   if (value === "heat" && shownSides().length > 1) return;   // two orders have no common heat map
+  if (choice === "brush") {
+    mark(choice, value);
+    return;
+  }
   if (choice === "mode") view.mode = value;
   else if (choice === "side") view.side = value;
   else view.grid = view.map.grids.find((grid) => grid.id === value);
@@ -125,6 +129,10 @@ function about(token) {
     return ["Kept by " + by[state], ...sides.map((one) => one.name + ": " + standing(one, token))];
   }
   const fate = state ? "Kept" : "Dropped";
+  if (side.fixed) {
+    const { base } = side;             // whose choice the hand began with, while it still picks
+    return [fate + " by " + side.name, ...(base ? [base.name + ": " + standing(base, token)] : [])];
+  }
   if (!side.live) return [fate + " at " + percentText(side.percent), standing(side, token)];
   const rank = side.ranks[token] + 1;
   return [
@@ -134,6 +142,7 @@ function about(token) {
 }
 
 function standing(side, token) {
+  if (side.fixed) return side.kept[token] ? "picked" : "not picked";
   const rank = side.live ? "rank " + number(side.ranks[token] + 1) + ", " : "";
   return rank + "score " + scoreText(side, token);
 }
@@ -262,6 +271,7 @@ find(".save").addEventListener("click", save);
 new ResizeObserver(fit).observe(frame);
 watch("value", () => load(props.value));
 mark("mode", view.mode);
+mark("brush", "change");
 load(props.value);
 // The Compare button reads the budget here, `KeptTokens` hands over its value, and the rest serves
 // measurements of the redraw.

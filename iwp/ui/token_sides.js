@@ -11,11 +11,19 @@ function decodeArray(text, ArrayType) {
   return new ArrayType(bytes.buffer);
 }
 
+// One bit for each flag, lowest bit first, as base64.
+function encodeBits(flags) {
+  const bytes = new Uint8Array(Math.ceil(flags.length / 8));
+  flags.forEach((flag, i) => { bytes[i >> 3] |= flag << (i & 7); });
+  return btoa(Array.from(bytes, (byte) => String.fromCharCode(byte)).join(""));
+}
+
 class Side {
   constructor(wire, n) {
     const Counts = n < 65535 ? Uint16Array : Uint32Array;
     this.name = wire.name;
     this.merges = wire.merges;
+    this.fixed = wire.fixed;               // keeps the same at every budget
     this.n = n;
     this.low = wire.low;
     this.high = wire.high;

@@ -34,6 +34,7 @@ class SideData(GradioModel):
 
     name: str
     merges: bool
+    fixed: bool = False  # keeps the same at every budget
     scores: str  # (n,) uint16: 0 is `low`, 65535 is `high`
     low: float
     high: float
@@ -75,7 +76,12 @@ class KeptTokens(gr.HTML):
 
 
 def side_data(
-    name: str, ranking: Ranking, kept_at: NDArray[np.int64] | None, *, merges: bool = False
+    name: str,
+    ranking: Ranking,
+    kept_at: NDArray[np.int64] | None,
+    *,
+    merges: bool = False,
+    fixed: bool = False,
 ) -> SideData:
     """One side's ranking for the browser.
 
@@ -85,6 +91,7 @@ def side_data(
         kept_at: (1000,) tokens that the method keeps at each 0.1 % of budget, negative where it is
             out of reach; None for a method that chooses anew for every budget.
         merges: whether the method puts tokens together.
+        fixed: whether it keeps the same at every budget.
     """
     n = len(ranking.ranks)
     counts = "<u2" if n < 65535 else "<u4"
@@ -93,6 +100,7 @@ def side_data(
     side = SideData(
         name=name,
         merges=merges,
+        fixed=fixed,
         scores=_base64(np.rint((scores - low) / ((high - low) or 1.0) * 65535), "<u2"),
         low=low,
         high=high,

@@ -65,7 +65,7 @@ function summaryOf(sides) {
       + number(right.count) + " of " + number(n) + " visual tokens";
   }
   const [side] = sides;
-  const name = view.map.sides.length > 1 ? side.name + " " : "";
+  const name = hand || view.map.sides.length > 1 ? side.name + " " : "";
   let summary = name + "keeps " + number(side.count) + " of " + number(n) + " visual tokens";
   if (grids.length > 1) {
     const parts = grids.map((grid) => (
@@ -90,7 +90,7 @@ function unknown(sides) {
 
 // What holds for methods that choose anew for every budget.
 function lasting() {
-  const waiting = shownSides().filter((side) => !side.live).map((side) => side.name);
+  const waiting = shownSides().filter((side) => !side.live && !side.fixed).map((side) => side.name);
   if (!waiting.length) return "";
   const verb = waiting.length > 1 ? " redraw on release." : " redraws on release.";
   const stale = view.drawn !== null && view.drawn !== view.percent;

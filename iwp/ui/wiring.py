@@ -22,7 +22,7 @@ _WITH_BUDGET: Final = """(picture, question, _, ...rest) => [
     picture, question, document.querySelector("#token-map .token-map").tokenMap.budget(), ...rest,
 ]"""
 _SET_BUDGET: Final = """(budget) => {
-    if (budget === null || budget === undefined) return;
+    if (!budget) return;
     const set = () => {
         const map = document.querySelector("#token-map .token-map");
         if (map && map.tokenMap) map.tokenMap.setPercent(100 * budget);
@@ -48,7 +48,7 @@ def wire(
     handlers = Handlers(engine, settings, cache)
     sweeps = Sweeps(engine, handlers.visitors)
     sharing = Sharing(handlers.usual, handlers.visitors, examples, cache)
-    budget = gr.Number(visible=False)
+    budget = gr.Number(visible="hidden")  # in the page, so that a link's budget reaches the script
     sides = [asking.left, asking.right, asking.convention]
     answers: list[Any] = [
         *(showing.baseline, showing.pruned, showing.timings),
@@ -65,8 +65,14 @@ def wire(
         concurrency_limit=None,  # in the queue only because its errors show there
         **_PRIVATE,
     )
-    ranked = begun.success(handlers.rank, None, page, **_PRIVATE, **_DEVICE)
-    answered = ranked.success(handlers.answer, None, answers, **_PRIVATE, **_DEVICE)
+    picked = showing.token_map.picked(
+        handlers.pick, None, [*page, showing.swept], concurrency_limit=None, **_PRIVATE
+    )
+    going: list[Any] = []
+    for first in (begun, picked):
+        ranked = first.success(handlers.rank, None, page, **_PRIVATE, **_DEVICE)
+        answered = ranked.success(handlers.answer, None, answers, **_PRIVATE, **_DEVICE)
+        going += [ranked, answered]
 
     noted = showing.token_map.release(
         handlers.note, None, None, queue=False, trigger_mode="multiple", **_PRIVATE
@@ -82,10 +88,10 @@ def wire(
     # First the run ends by itself, then its event is cancelled (it may still wait in the queue),
     # and at last the page gets what a cancelled event did not deliver.
     halted = asking.stop.click(handlers.halt, None, None, queue=False, **_PRIVATE)
-    halted.then(None, None, None, cancels=[ranked, answered, repruned, swept])
+    halted.then(None, None, None, cancels=[*going, repruned, swept])
     rest = halted.then(handlers.last, None, [*answers, showing.swept], queue=False, **_PRIVATE)
 
-    for event in (begun, answered, repruned, rest):
+    for event in (begun, picked, *going, repruned, rest):
         event.then(sharing.share, None, showing.share, queue=False, **_PRIVATE)
     loaded = demo.load(
         sharing.restore,

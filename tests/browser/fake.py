@@ -15,7 +15,7 @@ from iwp.budget import check_budget, keep_count
 from iwp.errors import InputError
 from iwp.events import Done, Event, Ranked, SideDone, Stage, Swept, Text
 from iwp.layer_average import layer_average
-from iwp.pruners import IWP
+from iwp.pruners import IWP, HandPicked
 from iwp.pruners.base import Pruner
 from iwp.results import Contender, Odds, RunResult
 from iwp.run import Brake, Run
@@ -221,6 +221,8 @@ def ranking_of(method: Pruner, layout: VisualLayout) -> Ranking:
 
 def kept_by(method: Pruner, session: FakeSession, budget: float) -> tuple[int, ...]:
     """Numbers of the tokens that a method keeps; other ones for every budget unless nested."""
+    if isinstance(method, HandPicked):
+        return method.tokens
     n = session.layout.n
     fraction = budget
     if session.convention == "average":
