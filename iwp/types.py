@@ -211,6 +211,8 @@ class Ranking:
         weight_errors: (n + 1,) float32 relative error of the dual weight after keeping the first
             m tokens, or None where it was not measured.
         output_errors: the same of the attention's output for the text's queries.
+        twins: (n,) int64 for every token the one that duplicates it most, its own number where none
+            does, or None where it was not measured: see `iwp.pruners.twins.nearest`.
         exponent: median kernel exponent between the visual keys of the layer, or None: see
             `iwp.dual.median_exponent`.
     """
@@ -219,6 +221,7 @@ class Ranking:
     scores: Tensor
     weight_errors: Tensor | None = None
     output_errors: Tensor | None = None
+    twins: Tensor | None = None
     exponent: float | None = None
 
 

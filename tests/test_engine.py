@@ -88,6 +88,14 @@ def test_the_first_token_has_its_odds_on_both_sides(engine: Engine) -> None:
         assert one.pruned == pytest.approx(one.baseline, rel=1e-4)
 
 
+def test_every_token_has_its_nearest_duplicate(engine: Engine) -> None:
+    twins = engine.rank(MEDIA, QUESTION).ranking.twins
+    assert twins is not None
+    assert twins.shape == engine.rank(MEDIA, QUESTION).ranking.ranks.shape
+    assert twins.device.type == "cpu"
+    assert int((twins != torch.arange(len(twins))).sum()) > len(twins) / 2
+
+
 def test_nothing_is_lost_where_every_token_is_kept(engine: Engine) -> None:
     fidelity = _done(engine.compare(MEDIA, QUESTION, 1.0)).result.fidelity
     assert fidelity.dual_weight_error == fidelity.output_error == fidelity.first_token_kl == 0.0

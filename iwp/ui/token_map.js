@@ -12,6 +12,7 @@ const context = canvas.getContext("2d");
 const stage = find(".stage");
 const frame = find(".frame");
 const cursor = find(".cursor");
+const twinCursor = find(".twin");
 const tip = find(".tip");
 const range = find(".range");
 const presets = find(".presets");

@@ -29,6 +29,7 @@ class Side {
     this.high = wire.high;
     this.scores = decodeArray(wire.scores, Uint16Array);
     this.weight = wire.weight ? decodeArray(wire.weight, Uint16Array) : null;
+    this.twins = wire.twins ? decodeArray(wire.twins, Counts) : null;
     // The others keep what the server says, for one budget: see `choose`.
     this.live = Boolean(wire.ranks);
     this.kept = new Uint8Array(n);         // 1 where kept

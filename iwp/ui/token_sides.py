@@ -40,6 +40,7 @@ class SideData(GradioModel):
     high: float
     ranks: str | None = None  # (n,) counts
     kept_at: str | None = None  # (1000,) counts: tokens at each 0.1 %, more than n: out of reach
+    twins: str | None = None  # (n,) counts: the token that duplicates each most, its own: none does
     weight: str | None = None  # (n + 1,) uint16: dual weight kept by the first m, 65535 is all
 
 
@@ -105,6 +106,8 @@ def side_data(
         low=low,
         high=high,
     )
+    if ranking.twins is not None:
+        side.twins = _base64(ranking.twins.numpy(), counts)
     if kept_at is None:
         return side
     side.ranks = _base64(ranking.ranks.numpy(), counts)
