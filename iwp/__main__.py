@@ -1,10 +1,11 @@
-"""The command line: `python -m iwp run | rank | methods | eval | bench | train-demo-model`."""
+"""The command line: `python -m iwp run | rank | sweep | methods | eval | bench | ...`."""
 
 from __future__ import annotations
 
 import argparse
 import json
 import sys
+from dataclasses import asdict
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from iwp import flags, report
@@ -93,6 +94,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     run.add_argument("--against", metavar="METHOD", help="what the left side keeps (default: all)")
     run.add_argument("--max-new-tokens", type=int, help="longest answer")
+    run.add_argument("--temperature", type=float, default=0.0, help="above 0 draws (default 0)")
     run.add_argument(
         "--overlay",
         metavar="FILE",
@@ -108,7 +110,12 @@ def _parser() -> argparse.ArgumentParser:
         help="for a method that chooses other tokens at other budgets: which one to rank at",
     )
     rank.add_argument("--top", type=int, default=20, help="lines to print (default 20)")
-    for command in (run, rank):
+    sweep = commands.add_parser("sweep", help="answer at a row of budgets, 100 %% first")
+    sweep.set_defaults(command=_sweep)
+    sweep.add_argument(
+        "--budgets", default="0.5,0.353,0.222,0.111,0.05", help="shares to keep, with commas"
+    )
+    for command in (run, rank, sweep):
         shown = command.add_mutually_exclusive_group(required=True)
         shown.add_argument("--image", metavar="FILE")
         shown.add_argument("--video", metavar="FILE", help="MP4, MOV, WebM, MKV, AVI or GIF")
@@ -152,6 +159,7 @@ def _run(options: argparse.Namespace) -> int:
         against=against,
         convention=options.convention,
         max_new_tokens=options.max_new_tokens,
+        temperature=options.temperature,
     )
     try:
         result = run.result()
@@ -189,6 +197,28 @@ def _rank(options: argparse.Namespace) -> int:
         score = float(ranked.ranking.scores[token])
         print(f"{place:>6}  token {token:>6}  score {score:.4f}  {places.get(token, '')}".rstrip())
     print(f"A budget of this method is {method.budget_is}.")
+    return 0
+
+
+def _sweep(options: argparse.Namespace) -> int:
+    from iwp.errors import InputError
+    from iwp.events import Swept
+
+    budgets: list[float] = []
+    for word in options.budgets.split(","):
+        budget = parse_budget(word)
+        if budget == "auto":
+            raise InputError("A sweep takes shares such as 0.5,22.2%, not auto.")
+        budgets.append(budget)
+    media, engine, method, _ = _start(options, budgets[0])
+    session = engine.rank(media, options.question, method=method).session
+    run = engine.sweep(session, budgets)
+    try:
+        *_, last = (event for event in run if isinstance(event, Swept))
+    finally:
+        run.stop()
+    found = last.sweep
+    print(_dump(asdict(found)) if options.json else report.sweep_table(found))
     return 0
 
 

@@ -1,4 +1,4 @@
-"""One side of a comparison: read the prompt, answer greedily, time every part."""
+"""One side of a comparison: read the prompt, answer, time every part."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from iwp import generate, measure
 from iwp.events import Text
 from iwp.layer_average import layer_average
+from iwp.picking import picker
 from iwp.run import Halted
 from iwp.types import Answer, FinishReason, Timing
 
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from iwp.pruners.base import Pruner
     from iwp.run import Brake
     from iwp.session import Session
+    from iwp.trunk import Trunk
     from iwp.types import Ranking, Side
 
 
@@ -51,15 +53,19 @@ def answer(
     pruner: Pruner | None,
     ranking: Ranking | None,
     brake: Brake,
+    trunk: Trunk | None = None,
 ) -> Generator[Text, None, Answered]:
     """Answers the session's question, yielding the text so far after every token.
 
-    `ranking` is the pruner's. A pressed brake ends the answer within one decoder layer or one
-    token; what is there by then is the answer, and its `finish` says why it ended.
+    `ranking` is the pruner's. A `trunk` has read the session's prompt up to the pruner's cut: the
+    prefill goes on from there, and only that is timed. A pressed brake ends the answer within one
+    decoder layer or one token; what is there by then is the answer, and its `finish` says why it
+    ended.
     """
     features = session.features.to(vlm.device)
     measure.reset_peak(vlm.model)
 
+    limit = session.decoding.max_new_tokens
     state: Prefill | None = None
     tokens: list[int] = []
     steps: list[float] = []
@@ -68,14 +74,19 @@ def answer(
     watch = measure.Stopwatch(vlm.device)
     try:
         brake.check()
-        inputs = vlm.adapter.inputs(session.prepared, features, session.tower)
-        state = generate.prefill(vlm.model, **inputs, pruner=pruner, check=brake.check)
+        if trunk is None:
+            inputs = vlm.adapter.inputs(session.prepared, features, session.tower)
+            state = generate.prefill(vlm.model, **inputs, pruner=pruner, check=brake.check)
+        else:
+            state = trunk.prefill(pruner, check=brake.check)
         prefill_s = watch.seconds()
         held = measure.kv_bytes(state.cache)
         # The text decoder's work between two tokens is not the model's: only steps are timed.
-        ids = generate.decode(vlm.model, state, session.max_new_tokens, vlm.adapter.stop_ids)
+        ids = generate.decode(
+            vlm.model, state, limit, vlm.adapter.stop_ids, picker(session.decoding)
+        )
         finish = "length"
-        while len(tokens) < session.max_new_tokens:
+        while len(tokens) < limit:
             brake.check()
             watch = measure.Stopwatch(vlm.device)
             token = next(ids, None)

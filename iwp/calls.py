@@ -35,6 +35,7 @@ def compare(
     against: Pruner | str | None = None,
     convention: Convention = "cut",
     max_new_tokens: int | None = None,
+    temperature: float = 0.0,
 ) -> RunResult:
     """Answers a question with every visual token and with the kept ones, and waits for both.
 
@@ -55,9 +56,12 @@ def compare(
         convention: what the budget is a fraction of: "cut", what is left at the method's cut, or
             "average", what a layer reads on average.
         max_new_tokens: longest answer; 64 unless given.
+        temperature: 0 takes the likeliest token each time, more draws one, both sides with the same
+            random numbers.
 
     Raises:
-        InputError: the picture or video, the question, a method or the budget cannot be used.
+        InputError: the picture or video, the question, a method, the budget or the temperature
+            cannot be used.
         ModelError: a method looks at the vision tower, and IWP does not know this model's.
     """
     return (
@@ -70,6 +74,7 @@ def compare(
             against=_method(vlm, against),
             convention=convention,
             max_new_tokens=max_new_tokens,
+            temperature=temperature,
         )
         .result()
     )

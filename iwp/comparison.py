@@ -11,7 +11,7 @@ from iwp.events import Done, Ranked, SideDone, Stage
 from iwp.question import clean
 from iwp.results import Contender, RunResult
 from iwp.session import Session
-from iwp.verdict import judge, scale_warning
+from iwp.verdict import first_token_odds, judge, scale_warning, told_by
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Iterator
@@ -24,11 +24,11 @@ if TYPE_CHECKING:
     from iwp.events import Event
     from iwp.pruners.base import Pruner
     from iwp.run import Brake
-    from iwp.types import Media, Ranking, Tower
+    from iwp.types import Decoding, Media, Ranking, Tower
 
 
 def rank(
-    vlm: VLM, media: Media, question: str, contest: Contest, limit: int, brake: Brake
+    vlm: VLM, media: Media, question: str, contest: Contest, decoding: Decoding, brake: Brake
 ) -> Generator[Event, None, Session]:
     """Encode the picture and rank its tokens for every side that has a method.
 
@@ -57,7 +57,7 @@ def rank(
     tower = tower.to("cpu") if tower else None
     times = media.clip_times
     session = Session(
-        prepared, features.cpu(), encode_s, contest, ranking, limit, rival, tower, times
+        prepared, features.cpu(), encode_s, contest, ranking, decoding, rival, tower, times
     )
     yield Ranked(session, prepared.layout, ranking, rival)
     return session
@@ -84,13 +84,13 @@ def answers(vlm: VLM, session: Session, contest: Contest, brake: Brake) -> Itera
         brake: ends the work.
     """
     session = _ranked_anew(vlm, session, contest, brake)
-    left, left_answer = None, session.baseline
+    left, left_answer, left_logits = None, session.baseline, session.first_logits
     if left_answer is None:
         yield Stage("baseline")
         left = yield from answer(
             vlm, session, "baseline", contest.rival, session.rival_ranking, brake
         )
-        left_answer = left.answer
+        left_answer, left_logits = left.answer, left.first_logits
         if contest.rival is None and left_answer.finish != "stopped":
             session = replace(session, baseline=left_answer, first_logits=left.first_logits)
         yield SideDone("baseline", left_answer, session, left.kept)
@@ -115,7 +115,7 @@ def answers(vlm: VLM, session: Session, contest: Contest, brake: Brake) -> Itera
         device=measure.device_name(vlm.device),
         attention=vlm.attention,
         fidelity=judge(
-            _told_by(ranking, contest),
+            told_by(ranking, contest.method, contest.rival),
             left_answer,
             right.answer,
             session.first_logits,
@@ -128,6 +128,10 @@ def answers(vlm: VLM, session: Session, contest: Contest, brake: Brake) -> Itera
         layer_average=right.layer_average,
         rival=_contender(contest.rival, session.rival_ranking, left),
         times=session.times,
+        temperature=session.decoding.temperature,
+        first_token=first_token_odds(
+            left_logits, right.first_logits, vlm.processor.tokenizer.decode
+        ),
     )
     yield Done(result, session)
 
@@ -152,17 +156,6 @@ def _ranked_anew(vlm: VLM, session: Session, contest: Contest, brake: Brake) -> 
     )
     assert ranking is not None
     return replace(session, contest=contest, ranking=ranking, rival_ranking=rival)
-
-
-def _told_by(ranking: Ranking, contest: Contest) -> Ranking:
-    """The ranking with its errors only where they tell what the right side lost to the left one.
-
-    They are those of dropping tokens at the first cut, and say nothing about others.
-    """
-    method = contest.method
-    if contest.rival is None and len(method.cuts) == 1 and not method.merges:
-        return ranking
-    return replace(ranking, weight_errors=None, output_errors=None)
 
 
 def _contender(

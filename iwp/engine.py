@@ -10,20 +10,21 @@ import torch
 from PIL import Image
 
 from iwp import comparison, measure
+from iwp import sweep as sweeping
 from iwp.adapters import load
 from iwp.contest import Contest
 from iwp.errors import InputError, IWPError
 from iwp.events import Ranked
-from iwp.options import check_options
+from iwp.options import check_decoding, check_options
 from iwp.pruners import PRUNERS
 from iwp.question import clean
 from iwp.run import Run
 from iwp.settings import Settings
 from iwp.tower import watch_of
-from iwp.types import Media
+from iwp.types import Decoding, Media
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Callable, Iterable, Iterator, Mapping
     from typing import Any
 
     from iwp.adapters.base import VLM
@@ -75,6 +76,7 @@ class Engine:
         against: Pruner | None = None,
         convention: Convention = "cut",
         max_new_tokens: int | None = None,
+        temperature: float = 0.0,
     ) -> Run:
         """Starts a comparison and returns at once.
 
@@ -93,18 +95,18 @@ class Engine:
             convention: what the budget is a fraction of, on both sides: "cut", what is left at
                 the method's cut, or "average", what a layer reads on average.
             max_new_tokens: longest answer; the settings' unless given.
+            temperature: 0 takes the likeliest token each time, more draws: see `Decoding`.
 
         Raises:
-            InputError: the question or the budget cannot be used (at once, in the caller). A layer
-                average that a method cannot reach is known only when the picture's tokens are
-                counted: reading the run raises then.
+            InputError: the question, the budget or the temperature cannot be used (at once, in the
+                caller). A layer average that a method cannot reach is known only when the
+                picture's tokens are counted: reading the run raises then.
         """
         right = choose_method(self.vlm, budget) if method is None else method
         contest = Contest(right, against, budget, convention).at(budget)
         limit = self.settings.max_new_tokens if max_new_tokens is None else max_new_tokens
-        if limit < 1:
-            raise InputError(f"An answer needs at least 1 token, not {limit}.")
-        return self._start(partial(self._compare, media, clean(question), contest, limit))
+        decoding = check_decoding(limit, temperature)
+        return self._start(partial(self._compare, media, clean(question), contest, decoding))
 
     def repruned(self, session: Session, budget: float) -> Run:
         """Answers every side that has a method again, at another budget.
@@ -119,6 +121,18 @@ class Engine:
         contest = comparison.on(self.vlm, session.contest.at(budget), n)
         return self._start(partial(comparison.answers, self.vlm, session, contest))
 
+    def sweep(self, session: Session, budgets: Iterable[float] = sweeping.BUDGETS) -> Run:
+        """Answers with the right side's method at a row of budgets, 100 % among them.
+
+        Events: Stage, then Swept after each budget. The picture's encoding is the session's, and
+        the layers before the cut are read once for all budgets. The run has no `result`.
+
+        Raises:
+            InputError: a budget cannot be used.
+        """
+        budgets = sweeping.in_order(budgets)
+        return self._start(partial(sweeping.sweep, self.vlm, session, budgets))
+
     def rank(self, media: Media, question: str, *, method: Pruner | None = None) -> Ranked:
         """Ranks the visual tokens and answers nothing. Waits for the device.
 
@@ -129,9 +143,9 @@ class Engine:
         budget = 1.0 if method is None or method.nested else method.budget
         pruner = choose_method(self.vlm, budget) if method is None else method
         contest = Contest(pruner, None, budget).at(budget)
-        limit = self.settings.max_new_tokens
+        decoding = Decoding(self.settings.max_new_tokens)
         run = self._start(
-            partial(comparison.rank, self.vlm, media, clean(question), contest, limit)
+            partial(comparison.rank, self.vlm, media, clean(question), contest, decoding)
         )
         ranked = [event for event in run if isinstance(event, Ranked)]
         return ranked[0]
@@ -154,9 +168,9 @@ class Engine:
             ) from None
 
     def _compare(
-        self, media: Media, question: str, contest: Contest, limit: int, brake: Brake
+        self, media: Media, question: str, contest: Contest, decoding: Decoding, brake: Brake
     ) -> Iterator[Event]:
-        session = yield from comparison.rank(self.vlm, media, question, contest, limit, brake)
+        session = yield from comparison.rank(self.vlm, media, question, contest, decoding, brake)
         yield from comparison.answers(self.vlm, session, session.contest, brake)
 
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
 if TYPE_CHECKING:
-    from iwp.results import RunResult
+    from iwp.results import RunResult, Sweep
     from iwp.session import Session
     from iwp.types import Answer, Ranking, Side, VisualLayout
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 class Stage:
     """The run went on to its next piece of work; `waiting` means another run has the device."""
 
-    name: Literal["waiting", "encoding", "ranking", "baseline", "pruned"]
+    name: Literal["waiting", "encoding", "ranking", "baseline", "pruned", "sweeping"]
 
 
 @dataclass(frozen=True)
@@ -63,4 +63,12 @@ class Done:
     session: Session
 
 
-Event = Stage | Ranked | Text | SideDone | Done
+@dataclass(frozen=True)
+class Swept:
+    """What a sweep has so far, told after each budget; `ended` says why no more will come."""
+
+    sweep: Sweep
+    ended: Literal["done", "stopped", "deadline"] | None
+
+
+Event = Stage | Ranked | Text | SideDone | Done | Swept

@@ -17,9 +17,11 @@ from transformers import DynamicCache
 
 from iwp import dual
 from iwp.errors import IWPError
+from iwp.picking import likeliest
 from iwp.prompt import Memory, Prompt, separators
 from iwp.pruners.base import LayerView, Pruner
 from iwp.pruners.errors import error_curve
+from iwp.pruners.twins import nearest
 from iwp.pruning import pruned
 from iwp.reading import alone, before, biased, checked, extended, read
 from iwp.stage import biases_of
@@ -91,16 +93,20 @@ def prefill(
 
 @torch.no_grad()
 def decode(
-    model: Any, state: Prefill, max_new_tokens: int, stop_ids: Collection[int]
+    model: Any,
+    state: Prefill,
+    max_new_tokens: int,
+    stop_ids: Collection[int],
+    pick: Callable[[Tensor], int] = likeliest,
 ) -> Iterator[int]:
-    """Greedy answer, token by token: the model runs for a token only when it is asked for.
+    """An answer, token by token: the model runs for a token only when it is asked for.
 
-    Ends before a token of `stop_ids`, which is not yielded, or after `max_new_tokens`. To stop
-    early, ask for no more.
+    `pick` chooses the next token by its (V,) logits. Ends before a token of `stop_ids`, which is
+    not yielded, or after `max_new_tokens`. To stop early, ask for no more.
     """
     logits, mask = state.logits, _no_mask(model, state.logits)
     for number in range(max_new_tokens):
-        token = int(logits.argmax())
+        token = pick(logits)
         if token in stop_ids:
             return
         yield token
@@ -131,8 +137,9 @@ def rank(
     """Rank all visual tokens at `pruner.layer`; the layers from there on do not run.
 
     Arguments as for `prefill`; `errors` measures, for every budget, what the cut loses, and the
-    layer's kernel exponent. The ranking's tensors are on the CPU. A cut at any budget b of the
-    same `nested` method keeps exactly the tokens with `rank < keep_count(n, b)`.
+    layer's kernel exponent, and finds each token's nearest duplicate. The ranking's tensors are on
+    the CPU. A cut at any budget b of the same `nested` method keeps exactly the tokens with
+    `rank < keep_count(n, b)`.
 
     Raises:
         IWPError: the model or the prompt cannot be cut, or it has no layer `pruner.layer`.
@@ -155,9 +162,9 @@ def rank(
                 read(model, cache, inputs_embeds=embeds, position_ids=counted(embeds, positions))
         except _Ranked as reached:
             found = reached.ranking
-    weight, output = (
-        None if curve is None else curve.cpu()
-        for curve in (found.weight_errors, found.output_errors)
+    weight, output, twins = (
+        None if measured is None else measured.cpu()
+        for measured in (found.weight_errors, found.output_errors, found.twins)
     )
     return replace(
         found,
@@ -165,6 +172,7 @@ def rank(
         scores=found.scores.cpu(),
         weight_errors=weight,
         output_errors=output,
+        twins=twins,
     )
 
 
@@ -174,6 +182,7 @@ def _measured(view: LayerView, ranking: Ranking) -> Ranking:
         ranking,
         weight_errors=error_curve(view, order, "dual_weight"),
         output_errors=error_curve(view, order, "attention_output"),
+        twins=nearest(view),
         exponent=dual.median_exponent(view.rotate(view.visual_keys, view.visual)),
     )
 

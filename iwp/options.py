@@ -1,4 +1,4 @@
-"""A method's settings from words such as `bandwidth=median`, and what each may be."""
+"""Settings of methods and answers: from words such as `bandwidth=median`, and what each may be."""
 
 from __future__ import annotations
 
@@ -9,6 +9,10 @@ from dataclasses import fields
 from typing import Any
 
 from iwp.errors import InputError
+from iwp.types import Decoding
+
+HOTTEST = 2.0
+"""Above this temperature answers are noise."""
 
 _LARGEST = 2**63 - 1  # what torch takes for a whole number
 
@@ -48,6 +52,42 @@ def check_options(method: type, given: Mapping[str, Any]) -> None:
             raise InputError(f"{method.__name__} has no option {name!r}: it has {listed}.")
         if wanted := _missed(known[name], value):
             raise InputError(f"{method.__name__} takes {wanted}, not {name}={value!r}.")
+
+
+def check_decoding(max_new_tokens: Any, temperature: Any, *, most: int | None = None) -> Decoding:
+    """How answers are to be written, if it can be done.
+
+    Args:
+        max_new_tokens: longest answer.
+        temperature: 0 for the likeliest tokens, at most `HOTTEST`.
+        most: the most tokens that are allowed, if there is a limit.
+
+    Raises:
+        InputError: a value is no number, or out of bounds.
+    """
+    if type(max_new_tokens) is not int or max_new_tokens < 1:
+        raise InputError(f"An answer needs at least 1 token, not {max_new_tokens!r}.")
+    if most is not None and max_new_tokens > most:
+        raise InputError(f"An answer has at most {most:,} tokens here, not {max_new_tokens:,}.")
+    if _missed(float, temperature) or not 0 <= temperature <= HOTTEST:
+        raise InputError(f"A temperature lies between 0 and {HOTTEST:g}, not at {temperature!r}.")
+    return Decoding(max_new_tokens, float(temperature))
+
+
+def spelled(method: Any, *, defaults: bool = True) -> str:
+    """A method as Python writes it, without its budget.
+
+    Args:
+        method: an instance of a dataclass whose fields have defaults.
+        defaults: whether options are told that have their default.
+    """
+    shown = [
+        f"{field.name}={value!r}"
+        for field in fields(method)
+        if (value := getattr(method, field.name)) != field.default or defaults
+        if field.name != "budget"
+    ]
+    return f"{type(method).__name__}({', '.join(shown)})"
 
 
 def _missed(kind: type, value: Any) -> str | None:

@@ -11,12 +11,18 @@ from iwp.frames import frames_of, kept_per_grid, tokens_of
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from iwp.results import Fidelity, RunResult
+    from iwp.results import Fidelity, RunResult, Sweep
     from iwp.types import Answer, Convention, VisualLayout
 
 
 CONVENTIONS: dict[Convention, str] = {"cut": "Kept at the cut", "average": "Layer average"}
 """What a budget is a fraction of, for people."""
+
+
+SWEEP_HEAD = (
+    *("Budget", "Visual tokens", "Words shared", "Dual weight kept", "First-token KL"),
+    *("First token after", "Total", "Answer"),
+)
 
 
 class _Shares(NamedTuple):
@@ -123,9 +129,16 @@ def fidelity(measured: Fidelity) -> list[tuple[str, str]]:
         ("Same answer", said),
         ("Dual weight kept", None if weight is None else percent(1 - weight)),
         ("Attention output kept", None if output is None else percent(1 - output)),
-        ("First-token KL", None if kl is None else f"{kl:.3f}" if kl >= 5e-4 else f"{kl:.1e}"),
+        (
+            "First-token KL",
+            None if kl is None else f"{kl:.3f}" if kl >= 5e-4 or not kl else f"{kl:.1e}",
+        ),
     ]
     return [(label, value) for label, value in found if value is not None]
+
+
+def _nats(kl: float) -> str:
+    return f"{kl:.3f}" if kl >= 5e-4 or kl == 0 else f"{kl:.1e}"
 
 
 def percent(share: float) -> str:
@@ -188,6 +201,52 @@ def titles(result: RunResult) -> tuple[str, str]:
         return "every visual token", "kept tokens only"
     left, right = (method.partition("(")[0] for method in (result.rival.method, result.method))
     return f"left, {left}", f"right, {right}"
+
+
+def sweep_rows(found: Sweep) -> list[tuple[str, ...]]:
+    """The head of a sweep's table and a row for each budget, in words for people."""
+    rows: list[tuple[str, ...]] = [SWEEP_HEAD]
+    for point in found.points:
+        told = dict(fidelity(point.fidelity))
+        timing = point.answer.timing
+        rows.append(
+            (
+                percent(point.budget),
+                f"{point.answer.visual_tokens:,} of {found.n_visual:,}",
+                percent(point.agreement),
+                told.get("Dual weight kept", "-"),
+                told.get("First-token KL", "-"),
+                seconds(timing.first_token_s),
+                seconds(timing.total_s),
+                point.answer.answer,
+            )
+        )
+    return rows
+
+
+def sweep_notes(found: Sweep) -> list[str]:
+    """What a reader of the table has to know: what was shared, and what is missing."""
+    encoded = f"The picture was encoded once, in {seconds(found.encode_s)}"
+    shared = (
+        f", and the first {found.shared_layers} decoder layers were read once, in "
+        f"{seconds(found.shared_s)}; both are counted in every row"
+        if found.shared_layers
+        else ", counted in every row; no decoder layer was shared"
+    )
+    notes = [f"{encoded}{shared}.", "Words shared: with the answer at 100 %, in the same order."]
+    if found.out_of_reach:
+        missing = " and ".join(percent(budget) for budget in found.out_of_reach)
+        notes.append(f"Out of reach of this method as a layer average: {missing}.")
+    return notes
+
+
+def sweep_table(found: Sweep) -> str:
+    """`sweep_rows` as aligned text, with the notes below."""
+    rows = sweep_rows(found)
+    widths = [max(len(row[i]) for row in rows) for i in range(len(SWEEP_HEAD))]
+    lines = ["  ".join(map(str.ljust, row, widths)).rstrip() for row in rows]
+    where = f"{found.model} on {found.device}, {found.attention} attention, {found.method}"
+    return "\n".join([*lines, "", *sweep_notes(found), where])
 
 
 def plain(value: Any) -> Any:

@@ -10,7 +10,7 @@ if TYPE_CHECKING:
 
     from iwp.adapters.base import Prepared
     from iwp.contest import Contest
-    from iwp.types import Answer, Ranking, Tower
+    from iwp.types import Answer, Decoding, Ranking, Tower
 
 
 @dataclass(frozen=True)
@@ -25,7 +25,7 @@ class Session:
         encode_s: seconds that encoding took, without what looking at the vision tower did.
         contest: the methods as they answer this prompt, and the budget that was asked for.
         ranking: order in which the right side's method keeps the tokens.
-        max_new_tokens: limit of each answer.
+        decoding: how answers are written.
         rival_ranking: order of the left side's method, where it has one.
         tower: what the vision tower says of the tokens, where a method asks for it.
         times: seconds of the frames of a video; None for a picture.
@@ -38,7 +38,7 @@ class Session:
     encode_s: float
     contest: Contest
     ranking: Ranking
-    max_new_tokens: int
+    decoding: Decoding
     rival_ranking: Ranking | None = None
     tower: Tower | None = None
     times: tuple[float, ...] | None = None

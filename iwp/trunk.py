@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from copy import copy
 from typing import Any
 
@@ -14,7 +14,7 @@ from iwp.errors import IWPError
 from iwp.generate import Prefill, counted, next_position, prompt_of
 from iwp.prompt import Memory, Prompt
 from iwp.pruners.base import LayerView, Pruner
-from iwp.reading import alone, before, extended, read
+from iwp.reading import alone, before, checked, extended, read
 from iwp.shortened import CutCache
 from iwp.stage import Stage, biases_of, hooked, stages_of
 from iwp.step import Step
@@ -40,6 +40,7 @@ class Trunk:
         positions: Tensor | None = None,
         extra: Mapping[str, Any] | None = None,
         tower: Tower | None = None,
+        check: Callable[[], None] | None = None,
     ) -> None:
         """Arguments as for `iwp.generate.prefill`; `layer` is the first that is not run.
 
@@ -57,7 +58,8 @@ class Trunk:
         self._positions = counted(embeds, positions)
         self._cache = DynamicCache(config=model.config)
         memory = Memory()
-        with alone(model), extended(model, extra), before(decoder.layers[:layer][-1:], memory):
+        seen = before(decoder.layers[:layer][-1:], memory)
+        with alone(model), extended(model, extra), checked(model, check), seen:
             try:
                 with before([decoder.layers[layer]], _stop):
                     read(model, self._cache, inputs_embeds=embeds, position_ids=self._positions)
@@ -66,8 +68,12 @@ class Trunk:
         self._previous = memory.take()
 
     @torch.no_grad()
-    def prefill(self, pruner: Pruner | None = None) -> Prefill:
+    def prefill(
+        self, pruner: Pruner | None = None, *, check: Callable[[], None] | None = None
+    ) -> Prefill:
         """Cut here and read the later layers; without a pruner read them whole.
+
+        `check` is called before each of them; what it raises ends the prefill.
 
         Raises:
             IWPError: the pruner cuts before another layer.
@@ -81,7 +87,7 @@ class Trunk:
         cache = self._copied()
         call = {**self._call, "past_key_values": cache}
         hidden: Tensor = self._args[0]
-        with alone(self._model), hooked(self._decoder, stages):
+        with alone(self._model), checked(self._model, check), hooked(self._decoder, stages):
             for layer in self._decoder.layers[self._layer :]:
                 hidden = layer(hidden, *self._args[1:], **call)
         last = self._decoder.norm(hidden[:, -1:])

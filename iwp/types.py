@@ -62,6 +62,22 @@ class Sampling:
         return min(max(round(seconds * self.pace), self.least), self.most)
 
 
+@dataclass(frozen=True)
+class Decoding:
+    """How answers are written.
+
+    Attributes:
+        max_new_tokens: the longest answer.
+        temperature: 0 takes the likeliest token each time, more draws from the distribution: the
+            higher, the bolder.
+        seed: of the draws; both sides of a comparison draw with the same row of random numbers.
+    """
+
+    max_new_tokens: int
+    temperature: float = 0.0
+    seed: int = 0
+
+
 # --- where visual tokens lie on the picture ----------------------------------------------
 
 
@@ -221,6 +237,8 @@ class Ranking:
         weight_errors: (n + 1,) float32 relative error of the dual weight after keeping the first
             m tokens, or None where it was not measured.
         output_errors: the same of the attention's output for the text's queries.
+        twins: (n,) int64 for every token the one that duplicates it most, its own number where none
+            does, or None where it was not measured: see `iwp.pruners.twins.nearest`.
         exponent: median kernel exponent between the visual keys of the layer, or None: see
             `iwp.dual.median_exponent`.
     """
@@ -229,6 +247,7 @@ class Ranking:
     scores: Tensor
     weight_errors: Tensor | None = None
     output_errors: Tensor | None = None
+    twins: Tensor | None = None
     exponent: float | None = None
 
 
@@ -245,6 +264,11 @@ class Timing:
     first_token_s: float
     per_token_s: float
     total_s: float
+
+    @property
+    def decode_s(self) -> float:
+        """Seconds after the prefill, until the answer was there."""
+        return max(0.0, self.total_s - self.encode_s - self.prefill_s)
 
 
 @dataclass(frozen=True)

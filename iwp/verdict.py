@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from iwp import fidelity
-from iwp.results import Fidelity
+from iwp.results import Fidelity, Odds
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from torch import Tensor
 
+    from iwp.pruners.base import Pruner
     from iwp.types import Answer, Ranking
 
 WIDE_KEYS = 8.0
@@ -42,6 +46,42 @@ def judge(
         else fidelity.first_token_kl(baseline_logits, pruned_logits),
         same_answer=baseline.answer == pruned.answer if whole else None,
     )
+
+
+def first_token_odds(
+    baseline_logits: Tensor | None,
+    pruned_logits: Tensor | None,
+    worded: Callable[[list[int]], str],
+    most: int = 3,
+) -> tuple[Odds, ...]:
+    """The likeliest first tokens of both sides.
+
+    Args:
+        baseline_logits: (V,) of the first token, or None where the side did not get that far.
+        pruned_logits: the same.
+        worded: the text of token numbers.
+        most: how many of each side.
+
+    Returns:
+        Those of the baseline, the likeliest first, then what only the other side has among its own.
+    """
+    if baseline_logits is None or pruned_logits is None:
+        return ()
+    sides = [logits.double().softmax(dim=-1) for logits in (baseline_logits, pruned_logits)]
+    tops = [side.topk(min(most, side.shape[0])).indices.tolist() for side in sides]
+    found = dict.fromkeys(token for top in tops for token in top)
+    return tuple(Odds(worded([i]), float(sides[0][i]), float(sides[1][i])) for i in found)
+
+
+def told_by(ranking: Ranking, method: Pruner, rival: Pruner | None = None) -> Ranking:
+    """The ranking with its errors only where they tell what `method` lost to the left side.
+
+    They are those of dropping tokens at the first cut, and say nothing about others, nor about
+    what a `rival` on the left side lost.
+    """
+    if rival is None and len(method.cuts) == 1 and not method.merges:
+        return ranking
+    return replace(ranking, weight_errors=None, output_errors=None)
 
 
 def scale_warning(exponent: float | None, bandwidth: str | None) -> str | None:

@@ -101,6 +101,17 @@ def test_what_is_held_against_the_baseline_is_left_out(engine: Engine, vlm: VLM)
     assert against.fidelity == Fidelity(None, None, None, same)
 
 
+def test_two_methods_have_the_odds_of_their_first_tokens(engine: Engine, vlm: VLM) -> None:
+    method, rival = choose_method(vlm, 1), choose_method(vlm, 1, "random")
+    against = engine.compare(MEDIA, QUESTION, 0.25, method=method, against=rival).result()
+    alone = engine.compare(MEDIA, QUESTION, 0.25, method=rival).result()
+    ours = {one.token: one.baseline for one in against.first_token}
+    theirs = {one.token: one.pruned for one in alone.first_token}
+    common = ours.keys() & theirs.keys()
+    assert common
+    assert {token: ours[token] for token in common} == {token: theirs[token] for token in common}
+
+
 @pytest.mark.parametrize("name", iwp.PRUNERS)
 def test_errors_are_told_of_one_cut_that_drops(engine: Engine, vlm: VLM, name: str) -> None:
     method = choose_method(vlm, 1, name)

@@ -76,6 +76,26 @@ def test_fidelity_is_measured_at_the_kept_tokens(engine: Engine) -> None:
     assert result.exponent == ranking.exponent
 
 
+def test_the_first_token_has_its_odds_on_both_sides(engine: Engine) -> None:
+    done = _done(engine.compare(MEDIA, QUESTION, 0.25))
+    odds = done.result.first_token
+    assert 3 <= len(odds) <= 6
+    assert odds[0].baseline == max(one.baseline for one in odds)
+    assert all(0 < share < 1 for one in odds for share in (one.baseline, one.pruned))
+    again = _done(engine.repruned(done.session, 1.0)).result.first_token
+    assert again[0].token == odds[0].token
+    for one in again:
+        assert one.pruned == pytest.approx(one.baseline, rel=1e-4)
+
+
+def test_every_token_has_its_nearest_duplicate(engine: Engine) -> None:
+    twins = engine.rank(MEDIA, QUESTION).ranking.twins
+    assert twins is not None
+    assert twins.shape == engine.rank(MEDIA, QUESTION).ranking.ranks.shape
+    assert twins.device.type == "cpu"
+    assert int((twins != torch.arange(len(twins))).sum()) > len(twins) / 2
+
+
 def test_nothing_is_lost_where_every_token_is_kept(engine: Engine) -> None:
     fidelity = _done(engine.compare(MEDIA, QUESTION, 1.0)).result.fidelity
     assert fidelity.dual_weight_error == fidelity.output_error == fidelity.first_token_kl == 0.0

@@ -8,7 +8,7 @@ from dataclasses import replace
 import pytest
 
 from iwp import report
-from iwp.results import Contender, Fidelity, RunResult
+from iwp.results import Contender, Fidelity, Odds, RunResult
 from iwp.types import Answer, Timing, TokenGrid, VisualLayout
 
 TIMING = Timing(0.5, 0.0, 0.25, 0.75, 0.0, 1.5)
@@ -47,6 +47,7 @@ def test_json_has_the_promised_keys_and_survives_a_round_trip() -> None:
         *("model", "device", "attention", "method"),
         *("fidelity", "exponent", "warning"),
         *("convention", "kept_share", "layer_average", "rival", "frames"),
+        *("first_token", "temperature"),
     }
     assert content["kept"] == [1, 3]
     assert content["pruned"]["answer"] == "blue"
@@ -56,6 +57,11 @@ def test_json_has_the_promised_keys_and_survives_a_round_trip() -> None:
     assert (content["kept_share"], content["layer_average"]) == (0.222, 0.3331)
     assert content["rival"] is None
     assert content["frames"] is None
+
+
+def test_json_holds_the_first_token_of_both_sides() -> None:
+    content = report.to_json(replace(RESULT, first_token=(Odds(" red", 0.75, 0.5),)))
+    assert content["first_token"] == [{"token": " red", "baseline": 0.75, "pruned": 0.5}]
 
 
 def test_json_holds_the_rival() -> None:

@@ -98,7 +98,7 @@ def test_a_new_budget_forgets_what_the_other_side_kept(
     release(handlers, 0.5, 1)
     running = handlers.repruned(TAB)
     next(running)
-    handlers._visitors.get("tab").halt()  # before the left side has its answer
+    handlers.visitors.get("tab").halt()  # before the left side has its answer
     *_, last = running
     assert last[4].budget == 0.5
     assert tokens(last[4], 1) is None
@@ -125,7 +125,7 @@ def test_a_budget_out_of_reach_leaves_the_answers(
     release(handlers, 0.1, 1)
     with pytest.raises(gr.Error, match="layer average down to 10"):
         list(handlers.repruned(TAB))
-    assert handlers._visitors.get("tab").page.answers() == before[1:]
+    assert handlers.visitors.get("tab").page.answers() == before[1:]
     release(handlers, 0.6, 2)
     *_, last = handlers.repruned(TAB)
     assert text.DONE in last[3]
@@ -170,7 +170,10 @@ def test_methods_reach_another_process(engine: FakeEngine) -> None:
         method=IWP(layer=2),
         against=DART(),
         convention="average",
+        max_new_tokens=7,
+        temperature=0.5,
     )
     result = run.result()
-    assert given == [(0.5, IWP(layer=2), DART(), "average")]
+    assert given == [(0.5, IWP(layer=2), DART(), "average", 7, 0.5)]
+    assert engine.asked == [(IWP(layer=2), DART(), 7, 0.5)]
     assert result.rival is not None

@@ -24,9 +24,9 @@ def test_compare_shows_the_picture_then_both_answers(handlers: Handlers, picture
     shown, *rest = begin(handlers, picture, "What colour?", 0.25)
     assert (shown.n, shown.width, shown.height) == (0, 90, 60)
     assert Path(shown.picture.path).is_file()
-    left, right, table, _, kept = rest
+    left, right, table, _, kept, sweep = rest
     assert (left["label"], right["label"]) == ("Every visual token", "Kept by IWP")
-    assert (left["value"], right["value"], table, kept) == ("", "", "", None)
+    assert (left["value"], right["value"], table, kept, sweep) == (*("", "", "", None, ""),)
 
     states = follow(handlers)
     token_map, baseline, pruned, timings, status, kept = states[-1]
@@ -127,7 +127,7 @@ def test_a_release_of_a_forgotten_comparison_says_what_to_do(
 ) -> None:
     begin(handlers, picture, "What?", 0.25)
     follow(handlers)
-    handlers._visitors.get("tab").clear()
+    handlers.visitors.get("tab").clear()
     release(handlers, 0.3, 1)
     (last,) = handlers.repruned(TAB)
     assert text.FORGOTTEN in last[3]

@@ -35,18 +35,24 @@ def test_only_compare_is_public(demo: gr.Blocks) -> None:
 
 def test_everything_that_computes_shares_one_place_in_the_queue(demo: gr.Blocks) -> None:
     names = {fn.name for fn in demo.fns.values() if fn.concurrency_id == "gpu"}
-    assert names == {"rank", "answer", "repruned", "compare"}
+    assert names == {"rank", "answer", "repruned", "sweep", "compare"}
     limits = {fn.concurrency_limit for fn in demo.fns.values() if fn.concurrency_id == "gpu"}
     assert limits == {1}
 
 
 def test_answers_come_only_after_the_checks(demo: gr.Blocks) -> None:
-    ids = {fn.name: number for number, fn in demo.fns.items()}
-    for earlier, later in (("begin", "rank"), ("rank", "answer"), ("note", "repruned")):
-        assert demo.fns[ids[later]].trigger_after == ids[earlier]
-        assert demo.fns[ids[later]].trigger_only_on_success
-    assert demo.fns[ids["begin"]].concurrency_limit is None
-    assert demo.fns[ids["note"]].queue is False
+    comes_after: dict[str, set[str]] = {}
+    for fn in demo.fns.values():
+        if fn.trigger_after is not None and fn.trigger_only_on_success:
+            comes_after.setdefault(fn.name, set()).add(demo.fns[fn.trigger_after].name)
+    assert comes_after["rank"] == {"begin", "pick"}
+    assert comes_after["answer"] == {"rank"}
+    assert (comes_after["repruned"], comes_after["sweep"]) == ({"note"}, {"ask"})
+    functions = {fn.name: fn for fn in demo.fns.values()}
+    for name in ("begin", "pick"):
+        assert functions[name].concurrency_limit is None
+    for name in ("note", "ask"):
+        assert functions[name].queue is False
 
 
 def test_the_page_says_what_runs_where(demo: gr.Blocks) -> None:

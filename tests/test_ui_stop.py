@@ -32,12 +32,12 @@ def test_stop_ends_the_run_and_keeps_what_is_there(
     for state in states:
         if len(state[0]) > 20:
             break
-    handlers._visitors.get("tab").halt()  # what Stop does, without waiting for this very thread
+    handlers.visitors.get("tab").halt()  # what Stop does, without waiting for this very thread
     *_, last = states
     assert last[0].startswith("7,371 tokens")
     assert "stopped by you" in last[2]
     assert text.STOPPED in last[3]
-    assert handlers.last(TAB) == last
+    assert handlers.last(TAB) == (*last, "")  # and no sweep
 
 
 def test_an_old_event_leaves_the_next_comparison_alone(
@@ -52,7 +52,7 @@ def test_an_old_event_leaves_the_next_comparison_alone(
     begin(handlers, picture, "Second?", 0.5)
     list(handlers.rank(TAB))  # while the event of the first question has not ended yet
     old.close()
-    assert handlers._visitors.get("tab").run is not None
+    assert handlers.visitors.get("tab").run is not None
     *_, last = handlers.answer(TAB)
     assert text.DONE in last[3]
     assert "Second?" in last[1]
@@ -80,7 +80,7 @@ def test_the_budget_before_is_answered_again_after_a_stop(
     release(handlers, 0.5, 1)
     running = handlers.repruned(TAB)
     next(running)
-    handlers._visitors.get("tab").halt()
+    handlers.visitors.get("tab").halt()
     list(running)
     engine.words = 6
     release(handlers, 0.25, 2)  # its answer is on the page no more
@@ -125,7 +125,7 @@ def test_a_forgotten_visitor_stops_too(
     assert engine.busy
     handlers.forget(TAB)
     wait_for(lambda: not engine.busy)
-    assert len(handlers._visitors) == 0
+    assert len(handlers.visitors) == 0
 
 
 def before_the_error(states: Iterator[tuple[Any, ...]]) -> tuple[Any, ...]:
@@ -155,7 +155,7 @@ def test_after_an_error_nothing_moves_and_the_same_budget_can_be_answered(
     begin(handlers, picture, "What?", 0.25)
     list(handlers.rank(TAB))
     assert text.STOPPED in before_the_error(handlers.answer(TAB))[3]
-    assert not handlers._visitors.get("tab").waiting
+    assert not handlers.visitors.get("tab").waiting
     monkeypatch.setattr(engine, "_side", whole)
     release(handlers, 0.25, 1)
     *_, last = handlers.repruned(TAB)
@@ -173,4 +173,4 @@ def test_an_error_before_the_ranking_leaves_nothing_moving(
     monkeypatch.setattr(engine, "_compare", broken)
     begin(handlers, picture, "What?", 0.25)
     assert text.STOPPED in before_the_error(handlers.rank(TAB))[4]
-    assert not handlers._visitors.get("tab").waiting
+    assert not handlers.visitors.get("tab").waiting

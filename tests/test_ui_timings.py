@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from iwp.results import Fidelity
 from iwp.types import Answer, Timing
 from iwp.ui import timings
 from iwp.ui.timings import Column
@@ -29,14 +28,8 @@ PRUNED = replace(
 N = 1000
 
 
-def render(
-    left: Answer | None,
-    right: Answer | None,
-    fidelity: Fidelity | None = None,
-    warning: str | None = None,
-) -> str:
-    columns = Column("Every visual token", left), Column("Kept by IWP", right)
-    return timings.render(*columns, N, fidelity, warning)
+def render(left: Answer | None, right: Answer | None) -> str:
+    return timings.render(Column("Every visual token", left), Column("Kept by IWP", right), N)
 
 
 def test_every_measurement_and_its_ratio() -> None:
@@ -50,14 +43,6 @@ def test_every_measurement_and_its_ratio() -> None:
     for label in ("Image encoding", "Selection", "First token", "Per further token", "Total"):
         assert label in html
     assert "12.00 MB" in html
-
-
-def test_fidelity_stands_above_the_table_once_it_is_known() -> None:
-    assert "fidelity" not in render(BASELINE, PRUNED)
-    html = render(BASELINE, PRUNED, Fidelity(0.038, None, 0.0031, True))
-    assert html.index("Dual weight kept") < html.index("<table>")
-    assert "96.2 %" in html
-    assert "Attention output" not in html
 
 
 def test_encoding_is_shared_and_gets_no_ratio() -> None:
@@ -94,13 +79,6 @@ def test_an_answer_cut_short_has_no_ratio_of_totals() -> None:
     cut = replace(BASELINE, finish="deadline")
     assert "×" not in total(cut)  # noqa: RUF001
     assert "press Compare" in render(cut, PRUNED)
-
-
-def test_a_warning_stands_above_everything() -> None:
-    assert "note" not in render(BASELINE, PRUNED)
-    html = render(BASELINE, PRUNED, Fidelity(0.1, None, None, True), "Wide <keys>.")
-    assert '<p class="note">Wide &lt;keys&gt;.</p>' in html
-    assert html.index("Wide") < html.index("fidelity") < html.index("<table>")
 
 
 def test_nothing_measured_is_not_zero() -> None:

@@ -107,10 +107,17 @@ def test_the_dual_weight_goes_along_where_it_was_measured() -> None:
     assert np.allclose(kept[1:], 1 - errors[1:].numpy(), atol=1e-4)
 
 
+def test_the_nearest_duplicates_go_along_where_they_were_found() -> None:
+    ranking = Ranking(torch.arange(4), torch.zeros(4))
+    assert side_data("IWP", ranking, None).twins is None
+    found = side_data("IWP", replace(ranking, twins=torch.tensor([1, 0, 2, 0])), None)
+    assert numbers(found.twins, "<u2") == [1, 0, 2, 0]
+
+
 def test_a_large_picture_costs_few_bytes() -> None:
     assert LAYOUT.n > 7290
-    assert len(ranked().model_dump_json()) < 9 * LAYOUT.n
-    assert len(ranked(FastV()).model_dump_json()) < 18 * LAYOUT.n
+    assert len(ranked().model_dump_json()) < 12 * LAYOUT.n
+    assert len(ranked(FastV()).model_dump_json()) < 24 * LAYOUT.n
     assert len(kept_bits(LAYOUT.n, range(LAYOUT.n))) < LAYOUT.n / 5
 
 

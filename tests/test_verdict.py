@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from iwp.types import Answer, Ranking, Timing
-from iwp.verdict import judge, scale_warning
+from iwp.verdict import first_token_odds, judge, scale_warning
 
 BASELINE = Answer("red", 1, 4, Timing(0, 0, 0, 0, 0, 0), 0, None, "eos")
 PRUNED = replace(BASELINE, visual_tokens=2)
@@ -44,3 +44,16 @@ def test_a_warning_comes_only_with_wide_keys_under_the_fixed_width() -> None:
     assert "9.0" in (scale_warning(9.0, "sqrt_d") or "")
     for exponent, bandwidth in ((8.0, "sqrt_d"), (31.0, "median"), (31.0, None), (None, "sqrt_d")):
         assert scale_warning(exponent, bandwidth) is None
+
+
+def test_odds_are_those_of_the_likeliest_tokens_of_either_side() -> None:
+    left, right = (
+        torch.tensor([0.8, 0.1, 0.06, 0.04]).log(),
+        torch.tensor([0.1, 0.1, 0.2, 0.6]).log(),
+    )
+    found = first_token_odds(left, right, lambda ids: f"<{ids[0]}>", most=2)
+    assert [one.token for one in found] == ["<0>", "<1>", "<3>", "<2>"]
+    assert [one.baseline for one in found] == pytest.approx([0.8, 0.1, 0.04, 0.06])
+    assert [one.pruned for one in found] == pytest.approx([0.1, 0.1, 0.6, 0.2])
+    assert first_token_odds(None, right, str) == first_token_odds(left, None, str) == ()
+    assert len(first_token_odds(left[:1], right[:1], str)) == 1

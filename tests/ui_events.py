@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from iwp.ui.handlers import Handlers
+from iwp.ui.knobs import NAMES
 
 TAB: Any = SimpleNamespace(session_hash="tab")
 
@@ -22,9 +23,12 @@ def begin(
     left: str = "every",
     right: str = "iwp",
     convention: str = "cut",
+    **settings: Any,
 ) -> tuple[Any, ...]:
-    """Press Compare."""
-    return handlers.begin(picture, question, budget, left, right, convention, TAB)
+    """Press Compare. `settings` are those of the panel that were changed, by name."""
+    given = {**handlers.usual, **settings}
+    fields = [given[name] for name in NAMES]
+    return handlers.begin(picture, question, budget, left, right, convention, TAB, *fields)
 
 
 def follow(handlers: Handlers) -> list[tuple[Any, ...]]:

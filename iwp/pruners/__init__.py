@@ -7,6 +7,7 @@ from iwp.pruners.cdpruner import CDPruner
 from iwp.pruners.dart import DART
 from iwp.pruners.divprune import DivPrune
 from iwp.pruners.fastv import FastV
+from iwp.pruners.handpicked import HandPicked
 from iwp.pruners.iwp import IWP
 from iwp.pruners.magnitude import Magnitude
 from iwp.pruners.pact import PACT
@@ -42,6 +43,7 @@ __all__ = [
     "Choice",
     "DivPrune",
     "FastV",
+    "HandPicked",
     "LayerView",
     "Magnitude",
     "Pruner",

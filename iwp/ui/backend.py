@@ -45,8 +45,13 @@ class Backend(Protocol):
         method: Pruner | None = None,
         against: Pruner | None = None,
         convention: Convention = "cut",
+        max_new_tokens: int | None = None,
+        temperature: float = 0.0,
     ) -> PageRun:
         """Start a comparison."""
 
     def repruned(self, session: Session, budget: float) -> PageRun:
         """Start every side that has a method again at another budget."""
+
+    def sweep(self, session: Session) -> PageRun:
+        """Start answering at a row of budgets."""

@@ -23,6 +23,8 @@ if TYPE_CHECKING:
     from iwp.run import Run
     from iwp.session import Session
 
+_OPTIONS = ("method", "against", "convention", "max_new_tokens", "temperature")
+
 Lend = Callable[[Callable[..., Any]], Callable[..., Any]]
 
 
@@ -82,14 +84,18 @@ class ForkedEngine:
         def compare(
             media: Media, question: str, budget: float, *sides: Any
         ) -> Generator[Event | Refused, None, None]:
-            options = dict(zip(("method", "against", "convention"), sides, strict=True))
+            options = dict(zip(_OPTIONS, sides, strict=True))
             yield from events(lambda: engine.compare(media, question, budget, **options))
 
         def repruned(*given: Any) -> Generator[Event | Refused, None, None]:
             yield from events(lambda: engine.repruned(*given))
 
+        def sweep(session: Session) -> Generator[Event | Refused, None, None]:
+            yield from events(lambda: engine.sweep(session))
+
         self._compare = lend(compare)
         self._repruned = lend(repruned)
+        self._sweep = lend(sweep)
 
     def compare(
         self,
@@ -100,10 +106,17 @@ class ForkedEngine:
         method: Pruner | None = None,
         against: Pruner | None = None,
         convention: Convention = "cut",
+        max_new_tokens: int | None = None,
+        temperature: float = 0.0,
     ) -> ForkedRun:
         """As `Engine.compare`; refusals come with the first event."""
-        return ForkedRun(self._compare(media, question, budget, method, against, convention))
+        given = (method, against, convention, max_new_tokens, temperature)
+        return ForkedRun(self._compare(media, question, budget, *given))
 
     def repruned(self, session: Session, budget: float) -> ForkedRun:
         """As `Engine.repruned`; refusals come with the first event."""
         return ForkedRun(self._repruned(session, budget))
+
+    def sweep(self, session: Session) -> ForkedRun:
+        """As `Engine.sweep`."""
+        return ForkedRun(self._sweep(session))

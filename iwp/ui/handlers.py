@@ -13,7 +13,7 @@ from iwp import media
 from iwp.budget import check_budget
 from iwp.errors import IWPError
 from iwp.events import Event, Ranked
-from iwp.ui import sides, text, timings, token_map, upload
+from iwp.ui import hand, knobs, sides, text, timings, token_map, upload
 from iwp.ui.api import sentences
 from iwp.ui.page import Page
 from iwp.ui.progress import after, table
@@ -27,16 +27,22 @@ _HALT_PATIENCE_S = 5.0  # a stopped run ends within a token, also a slow model's
 
 
 class Handlers:
-    """The functions behind the page's events, for one engine."""
+    """The functions behind the page's events, for one engine.
+
+    Attributes:
+        visitors: the open tabs.
+        usual: the settings before anything is changed, by name.
+    """
 
     def __init__(self, engine: Backend, settings: Settings, cache: str) -> None:
         """`cache` is the folder from which the page may show pictures."""
         self._engine = engine
         self._settings = settings
         self._cache = cache
-        self._visitors = Visitors()
+        self.visitors = Visitors()
         self._numbers = itertools.count(1)
         self._layers = len(engine.vlm.adapter.decoder_layers)
+        self.usual = knobs.recommended(engine.vlm, settings.max_new_tokens)
 
     # --- Compare -------------------------------------------------------------------------
 
@@ -49,15 +55,20 @@ class Handlers:
         right: str,
         convention: str,
         request: gr.Request,
+        *settings: Any,
     ) -> tuple[Any, ...]:
-        """Check and decode what was given, and show the picture. Waits for nobody."""
+        """Check and decode what was given, and show the picture. Waits for nobody.
+
+        `settings` are the panel's, in the order of `iwp.ui.knobs.NAMES`, or none.
+        """
         with sentences():
             if not picture:
                 raise IWPError(text.NO_PICTURE)
             if not (question or "").strip():
                 raise IWPError(text.NO_QUESTION)
             budget = check_budget(budget)
-            chosen = sides.choose(self._engine.vlm, budget, left, right, convention)
+            changed = knobs.read(settings, self.usual)
+            chosen = sides.choose(self._engine.vlm, budget, left, right, convention, changed)
             opened = media.open_picture(picture, max_pixels=self._settings.max_pixels)
         asked = Asked(
             run_id=str(next(self._numbers)),
@@ -66,10 +77,28 @@ class Handlers:
             budget=budget,
             picture=upload.served_copy(opened.frames[0], self._cache),
             sides=chosen,
+            file=picture,
         )
-        visitor = self._visitors.get(request.session_hash)
-        visitor.ask(asked)
-        return visitor.show(self._unranked(asked)).titled(*chosen.titles)
+        return self._begun(self.visitors.get(request.session_hash), asked)
+
+    def pick(self, event: gr.EventData, request: gr.Request) -> tuple[Any, ...]:
+        """Begin to answer with the patches that a hand picked, against the method's choice.
+
+        What is in the event comes from the browser.
+        """
+        visitor = self.visitors.get(request.session_hash)
+        asked, shown = visitor.asked, visitor.page.token_map
+        with sentences():
+            if asked is None or shown is None or not shown.n or visitor.waiting:
+                raise IWPError(text.PICK_LATER)
+            try:
+                shown_id, kept = event.id, event.kept
+            except (AttributeError, TypeError):
+                shown_id, kept = None, None
+            tokens = hand.picked_tokens(kept, shown.n if shown_id == shown.id else 0)
+            chosen = hand.by_hand(asked.sides, tokens, visitor.wanted)
+        again = replace(asked, run_id=str(next(self._numbers)), budget=visitor.wanted, sides=chosen)
+        return self._begun(visitor, again)
 
     def rank(self, request: gr.Request) -> Iterator[tuple[Any, ...]]:
         """Start the comparison that `begin` noted and show the ranked tokens.
@@ -78,7 +107,7 @@ class Handlers:
         every output of an event at every step, and the browser should not handle the whole map
         again for each word.
         """
-        visitor = self._visitors.get(request.session_hash)
+        visitor = self.visitors.get(request.session_hash)
         asked = visitor.asked
         if asked is None:
             return
@@ -106,7 +135,7 @@ class Handlers:
 
     def answer(self, request: gr.Request) -> Iterator[tuple[Any, ...]]:
         """Show both answers of the run that `rank` started, and then a budget released since."""
-        visitor = self._visitors.get(request.session_hash)
+        visitor = self.visitors.get(request.session_hash)
         if visitor.asked is None:
             return
         yield from self._follow(visitor, visitor.asked, visitor.asked.budget)
@@ -124,7 +153,7 @@ class Handlers:
             budget, number = check_budget(event.budget), int(event.seq)
         except (AttributeError, TypeError, ValueError, IWPError):
             return
-        self._visitors.get(request.session_hash).want(budget, number)
+        self.visitors.get(request.session_hash).want(budget, number)
 
     def repruned(self, request: gr.Request) -> Iterator[tuple[Any, ...]]:
         """Answer every side that has a method again at the newest budget.
@@ -132,7 +161,7 @@ class Handlers:
         A row of releases makes a row of these events: the newest budget is answered by whichever
         comes first, and the others find it answered.
         """
-        visitor = self._visitors.get(request.session_hash)
+        visitor = self.visitors.get(request.session_hash)
         budget, session, asked = visitor.wanted, visitor.session, visitor.asked
         if session is None or asked is None:
             if not visitor.waiting:  # forgotten: only a page with ranked tokens releases a budget
@@ -145,7 +174,8 @@ class Handlers:
             return
         with sentences():  # a refusal leaves the answers that are there
             run = self._engine.repruned(session, budget)
-        visitor.answered, page = None, replace(visitor.page, pruned="")
+        visitor.answered = visitor.result = None
+        page = replace(visitor.page, pruned="")
         if asked.sides.left is not None:
             visitor.baseline, page = None, replace(page, baseline="")
         visitor.show(replace(page, timings=table(visitor, asked.sides, None)))
@@ -156,7 +186,7 @@ class Handlers:
 
     def halt(self, request: gr.Request) -> None:
         """Stop this tab's run and wait until it has ended. Not queued."""
-        visitor = self._visitors.get(request.session_hash)
+        visitor = self.visitors.get(request.session_hash)
         run = visitor.run
         visitor.halt()
         if run is not None:
@@ -165,16 +195,21 @@ class Handlers:
 
     def last(self, request: gr.Request) -> tuple[Any, ...]:
         """What a stopped run left, for the page whose event was cancelled."""
-        visitor = self._visitors.get(request.session_hash)
-        if visitor.run is not None:  # the next one has started
-            return visitor.page.answers()
-        return visitor.show(visitor.page.ended()).answers()
+        visitor = self.visitors.get(request.session_hash)
+        if visitor.run is None:  # or else the next one has started
+            visitor.show(visitor.page.ended())
+        return (*visitor.page.answers(), visitor.page.sweep)
 
     def forget(self, request: gr.Request) -> None:
         """The tab was closed."""
-        self._visitors.forget(request.session_hash)
+        self.visitors.forget(request.session_hash)
 
     # --- parts ---------------------------------------------------------------------------
+
+    def _begun(self, visitor: Visitor, asked: Asked) -> tuple[Any, ...]:
+        visitor.ask(asked)
+        page = visitor.show(self._unranked(asked))
+        return (*page.titled(*asked.sides.titles), page.sweep)
 
     @staticmethod
     def _unranked(asked: Asked) -> Page:

@@ -1,8 +1,7 @@
-"""Where everything stands on the page, and which event calls which handler."""
+"""Where everything stands on the page."""
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from html import escape
 from pathlib import Path
@@ -11,14 +10,19 @@ from typing import TYPE_CHECKING, Any, Final
 import gradio as gr
 
 from iwp.pruners import PRUNERS
-from iwp.ui import api, sides, text
-from iwp.ui.handlers import Handlers
+from iwp.ui import sides, text
+from iwp.ui.examples import Examples
+from iwp.ui.knob_panel import panel
+from iwp.ui.knobs import recommended
 from iwp.ui.menus import Menu, Switch
+from iwp.ui.share_bar import ShareBar
 from iwp.ui.token_map import TokenMap
 from iwp.ui.token_sides import KeptTokens
 from iwp.ui.upload import PictureUpload
+from iwp.ui.wiring import wire
 
 if TYPE_CHECKING:
+    from iwp.adapters.base import VLM
     from iwp.settings import Settings
     from iwp.ui.backend import Backend
 
@@ -26,14 +30,9 @@ EXAMPLES: Final = Path(__file__).parents[2] / "assets" / "examples"
 MAX_WAITING: Final = 32
 _CACHE_SECONDS: Final = (600, 3600)  # look every 10 minutes, drop pictures after an hour
 
-# The budget stands in the widget; Compare reads it there.
-_WITH_BUDGET: Final = """(picture, question, _, ...sides) => [
-    picture, question, document.querySelector("#token-map .token-map").tokenMap.budget(), ...sides,
-]"""
-
 
 @dataclass(frozen=True)
-class _Asking:
+class Asking:
     """The left column: what a person gives."""
 
     picture: gr.Image
@@ -44,10 +43,12 @@ class _Asking:
     compare: gr.Button
     stop: gr.Button
     status: gr.HTML
+    random: gr.Button | None
+    knobs: list[Any]  # in the order of `iwp.ui.knobs.NAMES`
 
 
 @dataclass(frozen=True)
-class _Showing:
+class Showing:
     """The right column: what comes of it."""
 
     token_map: TokenMap
@@ -55,6 +56,9 @@ class _Showing:
     pruned: gr.Textbox
     timings: gr.HTML
     kept: KeptTokens
+    share: ShareBar
+    sweep: gr.Button
+    swept: gr.HTML
 
 
 def build_demo(engine: Backend, settings: Settings, examples: Path = EXAMPLES) -> gr.Blocks:
@@ -63,22 +67,23 @@ def build_demo(engine: Backend, settings: Settings, examples: Path = EXAMPLES) -
     Args:
         engine: runs the comparisons.
         settings: what the operator chose.
-        examples: folder with `examples.json`; without it the page shows no examples.
+        examples: a folder with `examples.json`; without it the page shows no examples.
     """
+    offered = Examples(examples)
     with gr.Blocks(title=text.TITLE, analytics_enabled=False, delete_cache=_CACHE_SECONDS) as demo:
         _html("header", _header(engine))
         with gr.Row(elem_id="columns"):
             with gr.Column(scale=4, min_width=320):
                 about = text.DEMO_MODEL if settings.model == "demo" else text.OTHER_MODEL
-                asking = _asking(examples, about)
+                asking = _asking(offered, about, engine.vlm, settings.max_new_tokens)
             with gr.Column(scale=7, min_width=320):
                 showing = _showing()
-        _wire(demo, engine, settings, asking, showing)
+        wire(demo, engine, settings, offered, asking, showing)
     demo.queue(max_size=MAX_WAITING, default_concurrency_limit=4)
     return demo
 
 
-def _asking(examples: Path, about: str) -> _Asking:
+def _asking(examples: Examples, about: str, vlm: VLM, limit: int) -> Asking:
     picture = PictureUpload(
         show_label=False,
         label=text.PICTURE,
@@ -91,14 +96,17 @@ def _asking(examples: Path, about: str) -> _Asking:
         label=text.QUESTION, placeholder=text.QUESTION_HINT, max_lines=4, elem_id="question"
     )
     left, right, convention = _sides()
+    fields = panel(recommended(vlm, limit), len(vlm.adapter.decoder_layers))
     with gr.Row(elem_id="buttons"):
         compare = gr.Button(text.COMPARE, variant="primary", elem_id="compare")
         stop = gr.Button(text.STOP, elem_id="stop", min_width=96, scale=0)
     status = _html("status")
     _html("about", f"<p>{escape(about)}</p>")
-    if rows := _examples(examples):
+    drawn = None
+    if rows := [[str(picture), question] for picture, question in examples.rows]:
         gr.Examples(rows, [picture, question], label=text.EXAMPLES, elem_id="examples")
-    return _Asking(picture, question, left, right, convention, compare, stop, status)
+        drawn = gr.Button(text.RANDOM, size="sm", elem_id="random")
+    return Asking(picture, question, left, right, convention, compare, stop, status, drawn, fields)
 
 
 def _sides() -> tuple[Menu, Menu, Switch]:
@@ -131,12 +139,15 @@ def _sides() -> tuple[Menu, Menu, Switch]:
     return left, right, convention
 
 
-def _showing() -> _Showing:
+def _showing() -> Showing:
     token_map = TokenMap(elem_id="token-map")
     with gr.Row(elem_id="answers"):
         baseline = _answer_box(text.BASELINE, "baseline")
         pruned = _answer_box(text.KEPT_BY.format(sides.called(PRUNERS[sides.FIRST])), "pruned")
-    return _Showing(token_map, baseline, pruned, _html("timings"), KeptTokens(elem_id="kept"))
+    measured, kept = _html("timings"), KeptTokens(elem_id="kept")
+    share = ShareBar(elem_id="share")
+    sweep = gr.Button(text.SWEEP, elem_id="sweep")
+    return Showing(token_map, baseline, pruned, measured, kept, share, sweep, _html("swept"))
 
 
 def _html(elem_id: str, value: str = "") -> gr.HTML:
@@ -157,49 +168,6 @@ def _answer_box(label: str, elem_id: str) -> gr.Textbox:
         )
 
 
-def _wire(
-    demo: gr.Blocks, engine: Backend, settings: Settings, asking: _Asking, showing: _Showing
-) -> None:
-    """Connect events and handlers. Only `/compare` is public."""
-    handlers = Handlers(engine, settings, showing.token_map.GRADIO_CACHE)
-    budget = gr.Number(visible=False)
-    answers: list[Any] = [
-        *(showing.baseline, showing.pruned, showing.timings),
-        *(asking.status, showing.kept),
-    ]
-    page = [showing.token_map, *answers]
-    private: dict[str, Any] = {"api_visibility": "private", "show_progress": "hidden"}
-    # The engine's own lock guards the device; this limit only keeps the queue in order.
-    device: dict[str, Any] = {"concurrency_id": "gpu", "concurrency_limit": 1}
-
-    begun = gr.on(
-        [asking.compare.click, asking.question.submit],
-        handlers.begin,
-        [asking.picture, asking.question, budget, asking.left, asking.right, asking.convention],
-        page,
-        js=_WITH_BUDGET,
-        concurrency_limit=None,  # in the queue only because its errors show there
-        **private,
-    )
-    ranked = begun.success(handlers.rank, None, page, **private, **device)
-    answered = ranked.success(handlers.answer, None, answers, **private, **device)
-
-    noted = showing.token_map.release(
-        handlers.note, None, None, queue=False, trigger_mode="multiple", **private
-    )
-    repruned = noted.success(
-        handlers.repruned, None, answers, trigger_mode="multiple", **private, **device
-    )
-
-    # First the run ends by itself, then its event is cancelled (it may still wait in the queue),
-    # and at last the page gets what a cancelled event did not deliver.
-    halted = asking.stop.click(handlers.halt, None, None, queue=False, **private)
-    halted.then(None, None, None, cancels=[ranked, answered, repruned])
-    halted.then(handlers.last, None, answers, queue=False, **private)
-    demo.unload(handlers.forget)
-    gr.api(api.endpoint(engine, settings), api_name="compare", **device)
-
-
 def _header(engine: Backend) -> str:
     """Title, what the page does, and what runs where."""
     vlm = engine.vlm
@@ -214,12 +182,3 @@ def _header(engine: Backend) -> str:
         f'<header><h1>{escape(text.TITLE)}</h1><p class="lead">{escape(text.LEAD)}</p>'
         f'<ul class="facts">{chips}</ul></header>'
     )
-
-
-def _examples(folder: Path) -> list[list[str]]:
-    """Rows of picture file and question."""
-    listing = folder / "examples.json"
-    if not listing.is_file():
-        return []
-    entries = json.loads(listing.read_text("utf-8"))
-    return [[str(folder / entry["image"]), entry["question"]] for entry in entries]

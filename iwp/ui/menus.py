@@ -1,4 +1,4 @@
-"""Menus that hand over whatever was sent, so that the server's own check words the refusal.
+"""Fields that hand over whatever was sent, so that the server's own check words the refusal.
 
 The stock components refuse what is not on their list with a sentence about their list. There is no
 `__init__`: gradio reads the browser's properties from the signature of the class's own.
@@ -29,6 +29,18 @@ class Switch(gr.Radio):
     def get_block_name(self) -> str:
         """Name of the front end's component."""
         return "radio"
+
+    def preprocess(self, payload: Any) -> Any:
+        """The value as it came."""
+        return payload
+
+
+class Amount(gr.Number):
+    """A number; an empty field is None."""
+
+    def get_block_name(self) -> str:
+        """Name of the front end's component."""
+        return "number"
 
     def preprocess(self, payload: Any) -> Any:
         """The value as it came."""

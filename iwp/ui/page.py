@@ -16,7 +16,10 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Page:
-    """Everything on the page that a run changes, in the order of the event's outputs."""
+    """Everything on the page that a run changes, in the order of the event's outputs.
+
+    `sweep` is no output of an answer's events, which leave it as it is.
+    """
 
     token_map: TokenMapData | None = None
     baseline: str = ""
@@ -25,6 +28,7 @@ class Page:
     status: str = ""
     kept: KeptData | None = None
     busy: bool = False
+    sweep: str = ""
 
     def values(self) -> tuple[Any, ...]:
         """One plain value for every output: for updates gradio would rebuild the components."""

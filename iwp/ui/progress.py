@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from iwp.events import Done, Event, Ranked, SideDone, Stage, Text
-from iwp.ui import text, timings
+from iwp.events import Done, Event, Ranked, SideDone, Stage, Swept, Text
+from iwp.ui import outcome, sweep_view, text, timings
 from iwp.ui.kept_at import redraws
 from iwp.ui.sides import called
 from iwp.ui.timings import Column
@@ -24,7 +24,8 @@ if TYPE_CHECKING:
 def after(event: Event, visitor: Visitor, asked: Asked, budget: float) -> Page:
     """The visitor's page after `event`, the token map apart.
 
-    What later events need is noted in `visitor`: the session, the left answer, the answered budget.
+    What later events need is noted in `visitor`: the session, the left answer, the answered budget,
+    the result.
 
     Args:
         event: the newest event of the visitor's run.
@@ -39,6 +40,8 @@ def after(event: Event, visitor: Visitor, asked: Asked, budget: float) -> Page:
         if event.side == "baseline":
             return replace(page, baseline=event.text)
         return replace(page, pruned=event.text)
+    if isinstance(event, Swept):
+        return _swept(event, page)
     visitor.session = event.session
     if isinstance(event, Ranked):
         return page
@@ -48,23 +51,28 @@ def after(event: Event, visitor: Visitor, asked: Asked, budget: float) -> Page:
 
 
 def table(visitor: Visitor, sides: Sides, right: Answer | None, of: RunResult | None = None) -> str:
-    """The measurements as HTML: of the left answer, of the `right` one and of a whole result."""
+    """The measurements as HTML: of the left answer, of the `right` one and of a whole result.
+
+    Only a whole result has an outcome, which stands above them.
+    """
     n = visitor.page.token_map.n if visitor.page.token_map else 0
-    titles = sides.titles
+    titles, temperature = sides.titles, sides.knobs.temperature
     if of is None:
         whole = 1.0 if sides.left is None else None
         return timings.render(
-            Column(titles[0], visitor.baseline, whole, whole), Column(titles[1], right), n
+            Column(titles[0], visitor.baseline, whole, whole),
+            Column(titles[1], right),
+            n,
+            temperature,
         )
     rival = of.rival
-    return timings.render(
+    return outcome.render(of, titles) + timings.render(
         Column(titles[0], visitor.baseline, rival.kept_share, rival.layer_average)
         if rival
         else Column(titles[0], visitor.baseline, 1.0, 1.0),
         Column(titles[1], right, of.kept_share, of.layer_average),
         n,
-        of.fidelity,
-        of.warning,
+        temperature,
     )
 
 
@@ -87,6 +95,22 @@ def _side_done(event: SideDone, visitor: Visitor, asked: Asked, budget: float) -
     return replace(page, pruned=answer.answer, timings=table(visitor, sides, answer))
 
 
+def _swept(event: Swept, page: Page) -> Page:
+    found = event.sweep
+    words = {
+        "stopped": text.STOPPED,
+        "deadline": text.DEADLINE,
+        "done": text.SWEPT_ALL,
+        None: text.SWEPT.format(len(found.points), found.planned),
+    }
+    return replace(
+        page,
+        sweep=sweep_view.render(found),
+        status=words[event.ended],
+        busy=event.ended is None,
+    )
+
+
 def _kept(event: SideDone, visitor: Visitor, asked: Asked, budget: float) -> KeptData | None:
     """The newest selections of the methods that choose anew for every budget."""
     before, sides = visitor.page.kept, asked.sides
@@ -102,7 +126,7 @@ def _kept(event: SideDone, visitor: Visitor, asked: Asked, budget: float) -> Kep
 
 
 def _done(event: Done, visitor: Visitor, asked: Asked) -> Page:
-    result = event.result
+    result = visitor.result = event.result
     late = result.pruned.finish == "deadline"
     return replace(
         visitor.page,

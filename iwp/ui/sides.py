@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final, cast
 
 from iwp.contest import Contest
 from iwp.engine import choose_method
-from iwp.pruners import PRUNERS
+from iwp.pruners import PRUNERS, HandPicked
 from iwp.ui import text
+from iwp.ui.knobs import Knobs
 
 if TYPE_CHECKING:
     from iwp.adapters.base import VLM
@@ -30,11 +31,13 @@ class Sides:
         left: the left side's method, or None for every visual token.
         right: the right side's.
         convention: what both sides' budget is a fraction of.
+        knobs: what was changed from the recommended settings.
     """
 
     left: Pruner | None
     right: Pruner
     convention: Convention = "cut"
+    knobs: Knobs = field(default_factory=Knobs)
 
     @property
     def titles(self) -> tuple[str, str]:
@@ -60,13 +63,15 @@ class Sides:
             method=self.right,
             against=self.left,
             convention=self.convention,
+            max_new_tokens=self.knobs.max_new_tokens,
+            temperature=self.knobs.temperature,
         )
 
 
 def called(method: Pruner | type[Pruner]) -> str:
     """A method's name for people."""
     kind = method if isinstance(method, type) else type(method)
-    return kind.__name__
+    return text.HAND if kind is HandPicked else kind.__name__
 
 
 def methods() -> list[tuple[str, str]]:
@@ -78,8 +83,15 @@ def methods() -> list[tuple[str, str]]:
     ]
 
 
-def choose(vlm: VLM, budget: float, left: str | None, right: str, convention: str) -> Sides:
-    """The sides with the settings that the model recommends.
+def choose(
+    vlm: VLM,
+    budget: float,
+    left: str | None,
+    right: str,
+    convention: str,
+    knobs: Knobs | None = None,
+) -> Sides:
+    """The sides with the settings that the model recommends, and what was changed on the right.
 
     Args:
         vlm: the model that is to be pruned.
@@ -87,14 +99,18 @@ def choose(vlm: VLM, budget: float, left: str | None, right: str, convention: st
         left: a method's name, or `EVERY` or None for every visual token.
         right: a method's name.
         convention: "cut" or "average".
+        knobs: what was changed.
 
     Raises:
-        InputError: a name is unknown, or a method cannot be used with this model.
+        InputError: a name is unknown, an option cannot be used, or a method cannot be used with
+            this model.
     """
+    knobs = knobs or Knobs()
+    options = knobs.options if right == FIRST else None
     contest = Contest(
-        method=choose_method(vlm, budget, str(right)),
+        method=choose_method(vlm, budget, str(right), knobs.layer, options),
         rival=None if left in (None, EVERY) else choose_method(vlm, budget, str(left)),
         budget=budget,
         convention=cast("Convention", convention),  # refused there if it is none
     )
-    return Sides(contest.rival, contest.method, contest.convention)
+    return Sides(contest.rival, contest.method, contest.convention, knobs)

@@ -40,6 +40,35 @@ SIDES_NOTE: Final = (
     "Changes count from the next Compare. Layer average: what a layer reads on average, the layers "
     "before the cut included, so that methods with cuts at different layers do equal work."
 )
+SETTINGS: Final = "Settings"
+SETTINGS_NOTE: Final = (
+    "The layer and IWP's options count for the right side, from the next Compare: a left IWP keeps "
+    "the recommended ones, so that two settings can meet."
+)
+RECOMMENDED: Final = "recommended"
+KNOBS: Final = {
+    "layer": "Cut before layer",
+    "max_new_tokens": "Longest answer, in tokens",
+    "temperature": "Temperature, 0 is greedy",
+    "magnitude": "Magnitude",
+    "query": "Query",
+    "duplication": "Duplication",
+    "rope_magnitude": "Magnitude after rotary",
+    "rope_duplication": "Duplication after rotary",
+    "chunk": "First chunk",
+    "growth": "Growth of chunks",
+    "penalty": "Penalty",
+    "floor": "Floor",
+    "normalizer": "Normalizer",
+    "bandwidth": "Bandwidth",
+    "separators": "Row ends",
+}
+NO_LAYER: Final = "The layer to cut before is a whole number from 0 on, not {!r}."
+NO_OPTION: Final = "IWP has no such option on this page: {}."
+HAND: Final = "your hand"
+NO_PICK: Final = "The picked patches do not belong to this picture. Pick them again."
+PICK_LATER: Final = "Let a comparison finish first, then pick patches."
+SWEEP_HAND: Final = "What a hand picked has no other budgets. Press Compare, then sweep."
 ANSWER_HINT: Final = "The answer appears here."
 
 STARTING: Final = "Starting"
@@ -47,6 +76,7 @@ STAGES: Final = {
     "waiting": "Waiting for another run to finish",
     "encoding": "Encoding the picture",
     "ranking": "Ranking the visual tokens",
+    "sweeping": "Reading the layers before the cut, once for all budgets",
 }
 EVERY_TOKEN: Final = "Answering with every visual token"
 KEPT_TOKENS: Final = "Answering with what {} keeps"
@@ -59,16 +89,57 @@ FINISH: Final = {
     "deadline": "stopped at the time limit, press Compare to answer it again",
     "length": "reached the answer's length limit",
 }
+GREEDY: Final = "Greedy decoding"
+DRAWN: Final = "Tokens drawn at temperature {:g}, with the same random numbers on both sides"
 TIMING_NOTE: Final = (
-    "Greedy decoding, one run after the other on a warmed-up device. The picture is encoded once "
+    "{}, one run after the other on a warmed-up device. The picture is encoded once "
     "and its time counted on both sides; prefill includes the selection. Ratio: how many times "
     "less the right side needs."
 )
 
 FIDELITY_NOTE: Final = (
     "What pruning lost on the right: the implicit weight and the attention's output at the cut, "
-    "the distribution of the first token (KL in nats), and whether both answers are the same text."
+    "and how far the first token's distribution moved (KL in nats)."
 )
+
+ANSWERS: Final = {
+    True: "Same answer",
+    False: "Different answers",
+    None: "An answer was cut short: they are not compared",
+}
+ONLY_LEFT: Final = "only on the left"
+ONLY_RIGHT: Final = "only on the right"
+FASTER: Final = "{} faster"
+SLOWER: Final = "{} slower"
+AS_FAST: Final = "As fast"
+FROM_TO: Final = "{} to {}"
+SPEED_PARTS: Final = ("Encoding", "Prefill", "Decoding")
+ENCODED_ONCE: Final = "{}, done once and counted on both sides"
+TOKEN_COUNTS: Final = "{:,} and {:,} tokens"
+FIRST_TOKEN: Final = "First token of the answer"
+TOKEN: Final = "Token"
+
+SWEEP: Final = "Answer at six budgets"
+SWEEP_TITLE: Final = "{} at every budget"
+SWEEP_TABLE: Final = "Answers at every budget"
+SWEEP_LATER: Final = "Let a comparison finish first: its picture and question are answered again."
+SWEPT: Final = "Answered at {} of {} budgets"
+SWEPT_ALL: Final = "Done. The plot and the table stand below."
+PLOT_WORDS: Final = "words shared with the answer at 100 %"
+PLOT_WEIGHT: Final = "dual weight kept"
+PLOT_TIME: Final = "time to the first token, of that at 100 %"
+PLOT_AXIS: Final = "Budget in percent"
+PLOT_TOLD: Final = "Budget {}: {}. The table below has the numbers."
+
+RANDOM: Final = "Random example"
+SHARED: Final = {
+    "link": "Link copied.",
+    "pictureless": "Link copied. It cannot hold your picture: add that again.",
+    "snippet": "Python copied. Save the picture as picture.png beside it.",
+    "report": "Report saved.",
+    "refused": "The browser does not let this page copy.",
+}
+LINK_WRONG: Final = "The link says something that this page cannot use: {}. The rest is filled in."
 
 NO_PICTURE: Final = "Add a picture first: drop it, paste it or choose a file."
 NO_QUESTION: Final = "Ask a question about the picture."

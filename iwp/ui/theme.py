@@ -8,7 +8,7 @@ from typing import Any, Final
 import gradio as gr
 
 MAX_UPLOAD: Final = "50mb"
-_CSS: Final = Path(__file__).with_name("page.css")
+_CSS: Final = [Path(__file__).with_name(f"{name}.css") for name in ("page", "outcome", "sweep")]
 
 
 class SystemFont(gr.themes.Font):

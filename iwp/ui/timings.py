@@ -12,7 +12,6 @@ from iwp.report import megabytes, seconds
 from iwp.ui import text
 
 if TYPE_CHECKING:
-    from iwp.results import Fidelity
     from iwp.types import Answer
 
 _NONE = "\N{EN DASH}"
@@ -58,17 +57,10 @@ class Column:
     layer_average: float | None = None
 
 
-def render(
-    left: Column,
-    right: Column,
-    n: int,
-    fidelity: Fidelity | None = None,
-    warning: str | None = None,
-) -> str:
+def render(left: Column, right: Column, n: int, temperature: float = 0.0) -> str:
     """The table as HTML; what is not there yet shows a dash.
 
-    Above it stand the `warning`, a plain sentence, and what pruning lost. The picture has `n`
-    visual tokens.
+    The picture has `n` visual tokens; at a `temperature` above 0 answers are drawn.
     """
     columns = (left, right)
     if left.answer is None and right.answer is None:
@@ -80,14 +72,14 @@ def render(
         values = [row.value(answer) if answer else None for answer in answers]
         if row.label == "Peak device memory" and values == [None, None]:
             continue
-        ratio = _ratio(*values) if row.compared and (whole or not row.whole) else _NONE
-        body.append(_line(row.label, *(_shown(row.show, value) for value in values), ratio))
+        times = ratio(*values) if row.compared and (whole or not row.whole) else _NONE
+        body.append(_line(row.label, *(_shown(row.show, value) for value in values), times))
+    decoding = text.DRAWN.format(temperature) if temperature else text.GREEDY
     heads = "".join(f'<th scope="col">{escape(column.title)}</th>' for column in columns)
     return (
-        f'<div class="timings">{_note(warning)}{_fidelity(fidelity)}'
-        f'<table><thead><tr><th scope="col"></th>{heads}'
+        f'<div class="timings"><table><thead><tr><th scope="col"></th>{heads}'
         f'<th scope="col">Ratio</th></tr></thead><tbody>{"".join(body)}</tbody></table>'
-        f"{_finishes(columns)}<p>{text.TIMING_NOTE}</p></div>"
+        f"{_finishes(columns)}<p>{text.TIMING_NOTE.format(decoding)}</p></div>"
     )
 
 
@@ -111,7 +103,7 @@ def _shown(show: Callable[[float], str], value: float | None) -> str:
 def _tokens(columns: tuple[Column, Column], n: int) -> str:
     counts = [column.answer.visual_tokens if column.answer else None for column in columns]
     shown = [_NONE if count is None else f"{count:,} of {n:,}" for count in counts]
-    return _line("Visual tokens", *shown, _ratio(*counts))
+    return _line("Visual tokens", *shown, ratio(*counts))
 
 
 def _shares(columns: tuple[Column, Column]) -> list[str]:
@@ -121,33 +113,18 @@ def _shares(columns: tuple[Column, Column]) -> list[str]:
         (report.CONVENTIONS["average"], [column.layer_average for column in columns]),
     )
     return [
-        _line(label, *(_shown(report.percent, share) for share in shares), _ratio(*shares))
+        _line(label, *(_shown(report.percent, share) for share in shares), ratio(*shares))
         for label, shares in rows
         if shares != [None, None]
     ]
 
 
-def _ratio(left: float | None, right: float | None) -> str:
-    """How many times less the right side needs."""
+def ratio(left: float | None, right: float | None) -> str:
+    """How many times less the right side needs, for people."""
     if not left or not right:
         return _NONE
-    ratio = left / right
-    return f"{ratio:.1f}{_TIMES}" if ratio < 100 else f"{ratio:.0f}{_TIMES}"
-
-
-def _note(sentence: str | None) -> str:
-    return f'<p class="note">{escape(sentence)}</p>' if sentence else ""
-
-
-def _fidelity(fidelity: Fidelity | None) -> str:
-    """The figures of `report.fidelity` in a row."""
-    if fidelity is None:
-        return ""
-    items = "".join(
-        f"<div><dt>{escape(label)}</dt><dd>{escape(value)}</dd></div>"
-        for label, value in report.fidelity(fidelity)
-    )
-    return f'<dl class="fidelity" title="{escape(text.FIDELITY_NOTE)}">{items}</dl>'
+    times = left / right
+    return f"{times:.1f}{_TIMES}" if times < 100 else f"{times:.0f}{_TIMES}"
 
 
 def _finishes(columns: tuple[Column, Column]) -> str:

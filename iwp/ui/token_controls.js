@@ -1,4 +1,4 @@
-// The rest of the widget: its choices, pointer, keyboard, PNG, and its start.
+// The rest of the widget: its choices, keyboard, look, PNG, and its start.
 // Continues token_map.js in the same scope.
 
 const MODE_KEYS = { 1: "mask", 2: "heat", 3: "outline", 0: "off" };
@@ -57,6 +57,10 @@ function offerSides() {
 
 function choose(choice, value) {
   if (value === "heat" && shownSides().length > 1) return;   // two orders have no common heat map
+  if (choice === "brush") {
+    mark(choice, value);
+    return;
+  }
   if (choice === "mode") view.mode = value;
   else if (choice === "side") view.side = value;
   else view.grid = view.map.grids.find((grid) => grid.id === value);
@@ -75,106 +79,6 @@ function next(choice) {
   const at = buttons.findIndex((button) => button.getAttribute("aria-checked") === "true");
   choose(choice, buttons[(at + 1) % buttons.length].dataset.value);
 }
-
-// --- the patch under the pointer ---------------------------------------------------------
-
-function hideCell() {
-  view.cell = null;
-  tip.hidden = true;
-  cursor.hidden = true;
-}
-
-function showCell(cell) {
-  if (!cell || view.drawn === null) {
-    hideCell();
-    return;
-  }
-  view.cell = cell;
-  const { grid, row, col } = cell;
-  const token = grid.token(row, col);
-  const lines = [
-    ...about(token),
-    grid.label + ", row " + (row + 1) + ", column " + (col + 1) + ", token " + token,
-  ];
-  tip.replaceChildren(...lines.map((line) => {
-    const paragraph = document.createElement("p");
-    paragraph.textContent = line;
-    return paragraph;
-  }));
-  tip.dataset.kept = String(view.map.states[token] > 0);
-  const scaleX = stage.clientWidth / view.map.width;
-  const scaleY = stage.clientHeight / view.map.height;
-  const area = grid.area(row, col);
-  const box = {
-    left: area.left * scaleX, top: area.top * scaleY,
-    width: area.width * scaleX, height: area.height * scaleY,
-  };
-  for (const side of Object.keys(box)) cursor.style[side] = box[side] + "px";
-  cursor.hidden = false;
-  tip.hidden = false;
-  placeTip(box);
-}
-
-// What the shown sides do with a token.
-function about(token) {
-  const sides = shownSides();
-  const [side] = sides;
-  const state = view.map.states[token];
-  if (sides.length > 1) {
-    const by = ["neither side", "only " + side.name, "only " + sides[1].name, "both sides"];
-    return ["Kept by " + by[state], ...sides.map((one) => one.name + ": " + standing(one, token))];
-  }
-  const fate = state ? "Kept" : "Dropped";
-  if (!side.live) return [fate + " at " + percentText(side.percent), standing(side, token)];
-  const rank = side.ranks[token] + 1;
-  return [
-    fate + ", rank " + number(rank) + " of " + number(side.n),
-    "Kept from " + percentText(side.percentFor(rank)) + ", score " + scoreText(side, token),
-  ];
-}
-
-function standing(side, token) {
-  const rank = side.live ? "rank " + number(side.ranks[token] + 1) + ", " : "";
-  return rank + "score " + scoreText(side, token);
-}
-
-const scoreText = (side, token) => side.score(token).toPrecision(3);
-
-function placeTip(box) {
-  const gap = 8;
-  let left = box.left + box.width + gap;
-  let top = box.top - tip.offsetHeight - gap;
-  if (left + tip.offsetWidth > stage.clientWidth) left = box.left - tip.offsetWidth - gap;
-  if (top < 0) top = box.top + box.height + gap;
-  left = Math.max(0, Math.min(left, stage.clientWidth - tip.offsetWidth));
-  top = Math.max(0, Math.min(top, stage.clientHeight - tip.offsetHeight));
-  tip.style.left = left + "px";
-  tip.style.top = top + "px";
-}
-
-function cellUnder(event) {
-  if (!view.grid) return null;
-  const box = canvas.getBoundingClientRect();
-  return view.grid.cellAt(
-    ((event.clientX - box.left) / box.width) * view.map.width,
-    ((event.clientY - box.top) / box.height) * view.map.height,
-  );
-}
-
-function moveCell(rows, cols) {
-  const { grid, cell } = view;
-  const start = cell || { row: (grid.rows >> 1) - rows, col: (grid.cols >> 1) - cols };
-  const clamp = (value, count) => Math.max(0, Math.min(count - 1, value));
-  showCell({
-    grid, row: clamp(start.row + rows, grid.rows), col: clamp(start.col + cols, grid.cols),
-  });
-  find(".live").textContent = tip.textContent;
-}
-
-canvas.addEventListener("pointermove", (event) => showCell(cellUnder(event)));
-canvas.addEventListener("pointerdown", (event) => showCell(cellUnder(event)));
-canvas.addEventListener("pointerleave", hideCell);
-canvas.addEventListener("blur", hideCell);
 
 // --- keyboard ----------------------------------------------------------------------------
 
@@ -214,11 +118,25 @@ function shortcut(key) {
 
 root.addEventListener("keydown", (event) => {
   if (event.ctrlKey || event.metaKey || event.altKey) return;
+  if (event.target.matches("select")) return;          // letters choose an entry there
   if (moveChoice(event) || shortcut(event.key)) event.preventDefault();
 });
 root.addEventListener("click", (event) => {
   const button = event.target.closest(".choice button");
   if (button) choose(button.parentNode.dataset.choice, button.dataset.value);
+});
+
+// --- look --------------------------------------------------------------------------------
+
+find(".dim").addEventListener("input", (event) => {
+  look.dim = Number(event.target.value) / 100;
+  redraw();
+});
+find(".palette").addEventListener("change", (event) => {
+  look.palette = event.target.value;
+  if (view.mode !== "heat") choose("mode", "heat");
+  showView();
+  redraw();
 });
 
 // --- PNG ---------------------------------------------------------------------------------
@@ -248,6 +166,7 @@ find(".save").addEventListener("click", save);
 new ResizeObserver(fit).observe(frame);
 watch("value", () => load(props.value));
 mark("mode", view.mode);
+mark("brush", "change");
 load(props.value);
 // The Compare button reads the budget here, `KeptTokens` hands over its value, and the rest serves
 // measurements of the redraw.

@@ -196,6 +196,12 @@ class TokenGrid {
     return this.offset + row * this.stride + col;
   }
 
+  // The row and column of a token; a column beyond the last one ends the row.
+  place(token) {
+    const within = token - this.offset;
+    return { row: Math.floor(within / this.stride), col: within % this.stride };
+  }
+
   // Where a cell lies, in picture pixels.
   area(row, col) {
     const block = this.blocks.find((b) => row >= b.r0 && row < b.r1 && col >= b.c0 && col < b.c1);

@@ -12,6 +12,7 @@ const context = canvas.getContext("2d");
 const stage = find(".stage");
 const frame = find(".frame");
 const cursor = find(".cursor");
+const twinCursor = find(".twin");
 const tip = find(".tip");
 const range = find(".range");
 const presets = find(".presets");
@@ -29,9 +30,11 @@ let chosen = null;     // the newest selections of methods that do not redraw li
 function load(value) {
   if (!value || !value.picture) {
     Object.assign(view, { id: null, map: null, grid: null });
+    endHand();
     root.dataset.state = "empty";
     stage.style.height = "";
     find(".save").disabled = true;
+    find(".pick").disabled = true;
     offer("side", []);
     showView();
     hideCell();
@@ -40,6 +43,7 @@ function load(value) {
   }
   if (value.id === view.id) return;        // a streamed answer sends the map again and again
   view.id = value.id;
+  endHand();
   view.map = {
     n: value.n, width: value.width, height: value.height, convention: value.convention,
     grids: value.grids.map((wire) => new TokenGrid(wire)),
@@ -48,6 +52,7 @@ function load(value) {
   };
   root.dataset.state = value.n ? "ranked" : "picture";
   find(".save").disabled = !value.n;
+  find(".pick").disabled = !value.n;
   const url = value.picture.url || value.picture.path;
   if (picture.getAttribute("src") !== url) picture.src = url;
   picture.alt = value.n ? "The picture; kept patches are lit" : "The picture";
@@ -78,6 +83,7 @@ function select(value) {
 // The sides that the view shows; the difference shows both.
 function shownSides() {
   if (!view.map) return [];
+  if (hand) return [hand];
   const { sides } = view.map;
   if (sides.length < 2 || view.side === "difference") return sides;
   return [sides[view.side === "left" ? 0 : 1]];
@@ -86,7 +92,7 @@ function shownSides() {
 // The budget that the shown patches can be drawn for: the slider's, or that of a selection which
 // does not redraw live. Null while two such selections belong to different budgets.
 function drawable(sides) {
-  const fixed = sides.filter((side) => !side.live).map((side) => side.percent);
+  const fixed = sides.filter((side) => !side.live && !side.fixed).map((side) => side.percent);
   if (!fixed.length) return view.percent;
   return fixed.every((percent) => percent === fixed[0]) ? fixed[0] : null;
 }
@@ -125,9 +131,8 @@ function draw() {
 function paintOn(target, scale) {
   if (!view.grid || view.mode === "off" || view.drawn === null) return;
   const sides = shownSides();
-  const look = sides.length > 1 ? DIFFERENCE : KEPT;
   view.grid.draw(target, scale, {
-    ...look[view.mode === "outline" ? "outline" : "mask"],
+    ...paintOf(view.mode, sides.length > 1),
     states: view.map.states,
     heat: view.mode === "heat" ? sides[0].heat : null,
   });

@@ -2,8 +2,9 @@
 
 The server sends the rank of every visual token once for each side, and how many tokens each budget
 keeps, so moving the slider needs no request. Methods that choose anew for every budget are drawn
-from what `KeptTokens` hands over. The one event is `release`, fired when the person lets go of the
-budget, with the fields `budget` (a fraction) and `seq` (rising number of the release).
+from what `KeptTokens` hands over. There are two events: `release`, fired when the person lets go of
+the budget, with the fields `budget` (a fraction) and `seq` (rising number of the release); and
+`picked`, with `kept`, one bit for each token that a hand picked, and the `id` of the map.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ import gradio as gr
 from gradio.data_classes import FileData, GradioModel
 
 from iwp import overlay
+from iwp.pruners import HandPicked
 from iwp.ui.kept_at import kept_at, redraws
 from iwp.ui.sides import called
 from iwp.ui.token_sides import SideData, side_data
@@ -30,7 +32,10 @@ _HTML: Final = (_HERE / "token_map.html").read_text("utf-8")
 _CSS: Final = (_HERE / "token_map.css").read_text("utf-8")
 _COLOURS: Final = json.dumps({"left": overlay.ONLY_LEFT, "right": overlay.ONLY_RIGHT})
 # One script for the browser: what is kept, how a grid is drawn, then the widget around it.
-_PARTS: Final = ("token_sides", "token_grid", "token_map", "token_words", "token_controls")
+_PARTS: Final = (
+    *("token_look", "token_sides", "token_grid"),
+    *("token_map", "token_words", "token_cell", "token_hand", "token_controls"),
+)
 _JS: Final = "\n".join(
     (f"const COLOURS = {_COLOURS};", *((_HERE / f"{n}.js").read_text("utf-8") for n in _PARTS))
 )
@@ -93,6 +98,7 @@ def ranked(asked: Asked, event: Ranked, layers: int) -> TokenMapData:
             ranking,
             kept_at(pruner, convention, layout.n, layers) if redraws(pruner) else None,
             merges=pruner.merges,
+            fixed=isinstance(pruner, HandPicked),
         )
         for pruner, ranking in zip(asked.sides.pruners, rankings, strict=True)
     ]

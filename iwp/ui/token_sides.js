@@ -11,30 +11,25 @@ function decodeArray(text, ArrayType) {
   return new ArrayType(bytes.buffer);
 }
 
-// 256 colours from first kept to last kept, ABGR
-const HEAT_STOPS = [
-  [253, 231, 37], [94, 201, 98], [33, 145, 140], [59, 82, 139], [68, 1, 84],
-];
-const HEAT = Uint32Array.from({ length: 256 }, (_, i) => {
-  const position = (i / 255) * (HEAT_STOPS.length - 1);
-  const low = Math.min(HEAT_STOPS.length - 2, Math.floor(position));
-  const mix = (channel) => Math.round(
-    HEAT_STOPS[low][channel]
-    + (HEAT_STOPS[low + 1][channel] - HEAT_STOPS[low][channel]) * (position - low),
-  );
-  return ((0x99 << 24) | (mix(2) << 16) | (mix(1) << 8) | mix(0)) >>> 0;
-});
+// One bit for each flag, lowest bit first, as base64.
+function encodeBits(flags) {
+  const bytes = new Uint8Array(Math.ceil(flags.length / 8));
+  flags.forEach((flag, i) => { bytes[i >> 3] |= flag << (i & 7); });
+  return btoa(Array.from(bytes, (byte) => String.fromCharCode(byte)).join(""));
+}
 
 class Side {
   constructor(wire, n) {
     const Counts = n < 65535 ? Uint16Array : Uint32Array;
     this.name = wire.name;
     this.merges = wire.merges;
+    this.fixed = wire.fixed;               // keeps the same at every budget
     this.n = n;
     this.low = wire.low;
     this.high = wire.high;
     this.scores = decodeArray(wire.scores, Uint16Array);
     this.weight = wire.weight ? decodeArray(wire.weight, Uint16Array) : null;
+    this.twins = wire.twins ? decodeArray(wire.twins, Counts) : null;
     // The others keep what the server says, for one budget: see `choose`.
     this.live = Boolean(wire.ranks);
     this.kept = new Uint8Array(n);         // 1 where kept
@@ -88,15 +83,17 @@ class Side {
   // Colour of every token in a heat map: by rank, or by score where there is no lasting order.
   // The square root spreads the first ranks, where the interesting budgets are.
   get heat() {
-    if (!this.heatColours) {
+    if (this.heatPalette !== look.palette) {
+      const colours = heatColours();
       const share = this.live
         ? (token) => this.ranks[token] / this.n
         : (token) => 1 - this.scores[token] / 65535;
-      this.heatColours = Uint32Array.from(this.kept, (_, token) => (
-        HEAT[Math.min(255, Math.floor(256 * Math.sqrt(share(token))))]
+      this.heatPalette = look.palette;
+      this.heatOf = Uint32Array.from(this.kept, (_, token) => (
+        colours[Math.min(255, Math.floor(256 * Math.sqrt(share(token))))]
       ));
     }
-    return this.heatColours;
+    return this.heatOf;
   }
 }
 

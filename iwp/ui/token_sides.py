@@ -34,11 +34,13 @@ class SideData(GradioModel):
 
     name: str
     merges: bool
+    fixed: bool = False  # keeps the same at every budget
     scores: str  # (n,) uint16: 0 is `low`, 65535 is `high`
     low: float
     high: float
     ranks: str | None = None  # (n,) counts
     kept_at: str | None = None  # (1000,) counts: tokens at each 0.1 %, more than n: out of reach
+    twins: str | None = None  # (n,) counts: the token that duplicates each most, its own: none does
     weight: str | None = None  # (n + 1,) uint16: dual weight kept by the first m, 65535 is all
 
 
@@ -75,7 +77,12 @@ class KeptTokens(gr.HTML):
 
 
 def side_data(
-    name: str, ranking: Ranking, kept_at: NDArray[np.int64] | None, *, merges: bool = False
+    name: str,
+    ranking: Ranking,
+    kept_at: NDArray[np.int64] | None,
+    *,
+    merges: bool = False,
+    fixed: bool = False,
 ) -> SideData:
     """One side's ranking for the browser.
 
@@ -85,6 +92,7 @@ def side_data(
         kept_at: (1000,) tokens that the method keeps at each 0.1 % of budget, negative where it is
             out of reach; None for a method that chooses anew for every budget.
         merges: whether the method puts tokens together.
+        fixed: whether it keeps the same at every budget.
     """
     n = len(ranking.ranks)
     counts = "<u2" if n < 65535 else "<u4"
@@ -93,10 +101,13 @@ def side_data(
     side = SideData(
         name=name,
         merges=merges,
+        fixed=fixed,
         scores=_base64(np.rint((scores - low) / ((high - low) or 1.0) * 65535), "<u2"),
         low=low,
         high=high,
     )
+    if ranking.twins is not None:
+        side.twins = _base64(ranking.twins.numpy(), counts)
     if kept_at is None:
         return side
     side.ranks = _base64(ranking.ranks.numpy(), counts)

@@ -1,38 +1,6 @@
 // What the widget says about the patches: counts, legend, and the dual weight at every budget.
 // Continues token_map.js in the same scope.
 
-// Fills are ABGR: what is dropped is almost opaque, and lighter under an outline.
-const SHADE = [10, 12, 20];
-const KEPT_LINE = "#ffd54a";
-const abgr = ([red, green, blue], alpha) => (
-  ((Math.round(alpha * 255) << 24) | (blue << 16) | (green << 8) | red) >>> 0
-);
-const css = ([red, green, blue], alpha) => (
-  "rgba(" + [red, green, blue, alpha].join(", ") + ")"
-);
-
-// How a picture looks by mode; lists are by state.
-const KEPT = {
-  mask: {
-    fills: [abgr(SHADE, 0.785), 0], lines: ["", KEPT_LINE], edges: false, seam: css(SHADE, 0.78),
-  },
-  outline: {
-    fills: [abgr(SHADE, 0.55), 0], lines: ["", KEPT_LINE], edges: true, halo: true,
-    seam: css(SHADE, 0.55),
-  },
-};
-const tints = (dim, tint) => (
-  [abgr(SHADE, dim), abgr(COLOURS.left, tint), abgr(COLOURS.right, tint), 0]
-);
-const DIFFERENCE_LINES = ["", css(COLOURS.left, 1), css(COLOURS.right, 1), "#fff"];
-const DIFFERENCE = {
-  mask: { ...KEPT.mask, fills: tints(0.785, 0.55), lines: DIFFERENCE_LINES },
-  // fills tell the patches from the picture: no halo
-  outline: {
-    ...KEPT.outline, fills: tints(0.55, 0.25), lines: DIFFERENCE_LINES, halo: false,
-  },
-};
-
 const number = (value) => value.toLocaleString("en");
 const percentText = (percent) => (percent === 100 ? "100" : percent.toFixed(1)) + " %";
 
@@ -43,6 +11,7 @@ function showView() {
   const sides = shownSides();
   const [side] = sides;
   const both = sides.length > 1;
+  find(".heat-legend i").style.background = gradient();
   find(".heat-legend").hidden = view.mode !== "heat" || both;
   find(".heat-first").textContent = side && !side.live ? "high score" : "kept first";
   find(".heat-last").textContent = side && !side.live ? "low score" : "kept last";
@@ -96,7 +65,7 @@ function summaryOf(sides) {
       + number(right.count) + " of " + number(n) + " visual tokens";
   }
   const [side] = sides;
-  const name = view.map.sides.length > 1 ? side.name + " " : "";
+  const name = hand || view.map.sides.length > 1 ? side.name + " " : "";
   let summary = name + "keeps " + number(side.count) + " of " + number(n) + " visual tokens";
   if (grids.length > 1) {
     const parts = grids.map((grid) => (
@@ -121,7 +90,7 @@ function unknown(sides) {
 
 // What holds for methods that choose anew for every budget.
 function lasting() {
-  const waiting = shownSides().filter((side) => !side.live).map((side) => side.name);
+  const waiting = shownSides().filter((side) => !side.live && !side.fixed).map((side) => side.name);
   if (!waiting.length) return "";
   const verb = waiting.length > 1 ? " redraw on release." : " redraws on release.";
   const stale = view.drawn !== null && view.drawn !== view.percent;

@@ -12,6 +12,7 @@ from iwp.ui.page import Page
 
 if TYPE_CHECKING:
     from iwp.events import Event
+    from iwp.results import RunResult
     from iwp.session import Session
     from iwp.types import Answer, Media
     from iwp.ui.backend import PageRun
@@ -29,7 +30,11 @@ def _event_set() -> threading.Event:
 
 @dataclass(frozen=True)
 class Asked:
-    """One press of Compare: `run_id` is new each time, `picture` is the file the page shows."""
+    """One press of Compare.
+
+    `run_id` is new each time, `picture` is the file that the page shows, `file` the one that was
+    uploaded.
+    """
 
     run_id: str
     media: Media
@@ -37,6 +42,7 @@ class Asked:
     budget: float
     picture: str
     sides: Sides
+    file: str = ""
 
 
 @dataclass
@@ -50,6 +56,7 @@ class Visitor:
         wanted: the newest budget, a fraction.
         seq: number of the release that asked for `wanted`; late older releases are ignored.
         answered: budget of the right side's answer on the page; None while it is not a whole one.
+        result: the whole comparison on the page; None while it is not whole.
         stopped: Stop was pressed after the last question or release.
         run: the run that is going on.
         events: its events that are not on the page yet.
@@ -63,6 +70,7 @@ class Visitor:
     wanted: float = 0.0
     seq: int = 0
     answered: float | None = None
+    result: RunResult | None = None
     stopped: bool = False
     run: PageRun | None = None
     events: Iterator[Event] | None = None
@@ -101,6 +109,7 @@ class Visitor:
         self.session = None
         self.baseline = None
         self.answered = None
+        self.result = None
 
     def want(self, budget: float, seq: int) -> None:
         """Note the newest budget. Releases may arrive out of order."""

@@ -80,6 +80,11 @@ class Visit:
             arg=[selector, text],
         )
 
+    def quiet(self) -> None:
+        """Wait until a whole comparison has nothing more to fetch; from here requests count."""
+        self.page.wait_for_selector(".share-bar .report:not([disabled])")
+        self.requests.clear()
+
     def answer(self, side: str) -> str:
         """The text in one of the two answer boxes."""
         return self.page.input_value(f"#{side} textarea")

@@ -13,14 +13,16 @@ import torch
 
 from iwp.budget import check_budget, keep_count
 from iwp.errors import InputError
-from iwp.events import Done, Event, Ranked, SideDone, Stage, Text
+from iwp.events import Done, Event, Ranked, SideDone, Stage, Swept, Text
 from iwp.layer_average import layer_average
-from iwp.pruners import IWP
+from iwp.pruners import IWP, HandPicked
 from iwp.pruners.base import Pruner
-from iwp.results import Contender, RunResult
+from iwp.results import Contender, Odds, RunResult
 from iwp.run import Brake, Run
+from iwp.sweep import BUDGETS
 from iwp.types import Answer, Media, Ranking, Sampling, Side, Timing, VisualLayout
 from iwp.verdict import judge
+from tests.browser.sweeps import ended, nothing_swept, swept
 from tests.browser.tokens import centre_first, two_grids
 
 LAYERS = 6
@@ -61,6 +63,7 @@ class FakeEngine:
         self.crops = crops
         self.warning: str | None = None
         self.runs: list[tuple[str, float]] = []
+        self.asked: list[tuple[Pruner | None, Pruner | None, int | None, float]] = []
         self.finished: list[str] = []
         self._device = threading.Lock()
 
@@ -73,8 +76,11 @@ class FakeEngine:
         method: Pruner | None = None,
         against: Pruner | None = None,
         convention: str = "cut",
+        max_new_tokens: int | None = None,
+        temperature: float = 0.0,
     ) -> Run:
         self._check(question, budget)
+        self.asked.append((method, against, max_new_tokens, temperature))
         layout = two_grids(*media.size, crops=self.crops)
         session = FakeSession(layout, question, method or IWP(), against, convention)
         return self._run(lambda brake: self._compare(brake, session, budget))
@@ -83,6 +89,9 @@ class FakeEngine:
         self._check(session.question, budget)
         kept_by(session.method, session, budget)  # refused here where it is out of reach
         return self._run(lambda brake: self._repruned(brake, session, budget))
+
+    def sweep(self, session: FakeSession) -> Run:
+        return self._run(lambda brake: self._sweep(brake, session))
 
     @property
     def busy(self) -> bool:
@@ -117,6 +126,21 @@ class FakeEngine:
         self.runs.append(("repruned", budget))
         yield from self._answers(brake, session, budget)
 
+    def _sweep(self, brake: Brake, session: FakeSession) -> Iterator[Event]:
+        self.runs.append(("sweep", 1.0))
+        yield Stage("sweeping")
+        found = nothing_swept(session.layout.n, session.convention)
+        for budget in BUDGETS:
+            keep = keep_count(found.n_visual, budget)
+            steps = self._side(brake, "pruned", session.question, keep)
+            answer = ended(steps)
+            if answer.finish != "eos":
+                yield Swept(found, answer.finish)
+                return
+            found = swept(found, budget, answer)
+            yield Swept(found, None)
+        yield Swept(found, "done")
+
     def _answers(self, brake: Brake, session: FakeSession, budget: float) -> Iterator[Event]:
         against, left = session.against, tuple(range(session.layout.n))
         if against is not None or session.baseline is None:
@@ -150,9 +174,10 @@ class FakeEngine:
             time.sleep(self.word_s)
             so_far = f"{so_far} {word}".strip()
             yield Text(side, so_far)
-        total = time.perf_counter() - start
-        selection = 0.004 if side == "pruned" else 0.0
-        timing = Timing(0.21, selection, 2e-5 * tokens, 0.21 + 2e-5 * tokens, self.word_s, total)
+        decode_s = time.perf_counter() - start
+        selection, prefill = (0.004 if side == "pruned" else 0.0), 2e-5 * tokens
+        first, total = 0.21 + prefill, 0.21 + prefill + decode_s
+        timing = Timing(0.21, selection, prefill, first, self.word_s, total)
         return Answer(so_far, 8, tokens, timing, tokens * 2048, None, finish)  # type: ignore[arg-type]
 
     def _result(
@@ -189,6 +214,7 @@ class FakeEngine:
             kept_share=len(kept) / n,
             layer_average=average(session.method, len(kept), n),
             rival=rival,
+            first_token=(Odds(str(session.layout.n), 0.62, 0.31), Odds(" <few>", 0.05, 0.4)),
         )
 
 
@@ -199,6 +225,8 @@ def ranking_of(method: Pruner, layout: VisualLayout) -> Ranking:
 
 def kept_by(method: Pruner, session: FakeSession, budget: float) -> tuple[int, ...]:
     """Numbers of the tokens that a method keeps; other ones for every budget unless nested."""
+    if isinstance(method, HandPicked):
+        return method.tokens
     n = session.layout.n
     fraction = budget
     if session.convention == "average":

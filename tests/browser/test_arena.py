@@ -82,7 +82,7 @@ def test_two_methods_that_redraw_while_the_budget_moves(
     assert "Kept by FastV" in opened.page.inner_text("#timings thead")
     assert "Layer average" in opened.page.inner_text("#timings")
 
-    opened.requests.clear()
+    opened.quiet()
     for view, method in (("left", FastV(layer=2)), ("right", IWP(layer=2))):
         look(opened, view)
         before = opened.canvas()

@@ -38,7 +38,7 @@ def test_two_answers_of_a_real_model(
     opened.page.screenshot(path=pictures_folder / "real.png", full_page=True)
 
     before = opened.canvas()
-    opened.requests.clear()
+    opened.quiet()
     box = opened.page.locator(".range").bounding_box()
     assert box is not None
     middle = box["y"] + box["height"] / 2

@@ -7,6 +7,8 @@ import torch
 from iwp.types import Block, Ranking, TokenGrid, VisualLayout
 
 SIDE = 27
+TWIN = 2
+"""How many tokens further the nearest duplicate is."""
 
 
 def two_grids(width: int, height: int, crops: int = 3) -> VisualLayout:
@@ -42,4 +44,5 @@ def centre_first(layout: VisualLayout, seed: int = 0) -> Ranking:
     ranks = torch.empty(layout.n, dtype=torch.int64)
     ranks[order] = torch.arange(layout.n)
     kept = torch.linspace(0.0, 1.0, layout.n + 1).sqrt()
-    return Ranking(ranks, scores, weight_errors=1.0 - kept)
+    twins = torch.arange(layout.n).roll(-TWIN)  # the last ones have none in their own grid
+    return Ranking(ranks, scores, weight_errors=1.0 - kept, twins=twins)

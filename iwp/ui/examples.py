@@ -1,0 +1,59 @@
+"""The page's example pictures and their questions, by number."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import random
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+from gradio import processing_utils
+
+
+@dataclass(frozen=True)
+class Examples:
+    """Pictures in a folder with `examples.json`; none where the file is missing.
+
+    They are counted from 1, as links and people count them.
+    """
+
+    folder: Path
+
+    @cached_property
+    def rows(self) -> tuple[tuple[Path, str], ...]:
+        """(picture, question) of each."""
+        listing = self.folder / "examples.json"
+        if not listing.is_file():
+            return ()
+        entries = json.loads(listing.read_text("utf-8"))
+        return tuple((self.folder / entry["image"], entry["question"]) for entry in entries)
+
+    def served(self, number: int, cache: str) -> str:
+        """A copy of a picture where the page may show it."""
+        return str(processing_utils.save_file_to_cache(self.rows[number - 1][0], cache))
+
+    def question(self, number: int) -> str:
+        """The question that stands beside a picture."""
+        return self.rows[number - 1][1]
+
+    def another(self, question: str) -> int:
+        """A number drawn at random, of an example with another question."""
+        others = [n for n, (_, asked) in enumerate(self.rows, 1) if asked != question]
+        return random.choice(others or range(1, len(self.rows) + 1))
+
+    def number_of(self, file: str) -> int | None:
+        """Which example an uploaded file is, by its bytes; None for a picture of one's own."""
+        path = Path(file)
+        if not path.is_file():
+            return None
+        return self._known.get(_digest(path))
+
+    @cached_property
+    def _known(self) -> dict[bytes, int]:
+        return {_digest(picture): number for number, (picture, _) in enumerate(self.rows, 1)}
+
+
+def _digest(file: Path) -> bytes:
+    return hashlib.sha256(file.read_bytes()).digest()

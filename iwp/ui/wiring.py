@@ -1,0 +1,114 @@
+"""Which event of the page calls which handler."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Final
+
+import gradio as gr
+
+from iwp.ui import api
+from iwp.ui.handlers import Handlers
+from iwp.ui.sharing import Sharing
+from iwp.ui.sweeps import Sweeps
+
+if TYPE_CHECKING:
+    from iwp.settings import Settings
+    from iwp.ui.backend import Backend
+    from iwp.ui.examples import Examples
+    from iwp.ui.layout import Asking, Showing
+
+# The budget stands in the widget; Compare reads it there, and a link sets it there.
+_WITH_BUDGET: Final = """(picture, question, _, ...rest) => [
+    picture, question, document.querySelector("#token-map .token-map").tokenMap.budget(), ...rest,
+]"""
+_SET_BUDGET: Final = """(budget) => {
+    if (!budget) return;
+    const set = () => {
+        const map = document.querySelector("#token-map .token-map");
+        if (map && map.tokenMap) map.tokenMap.setPercent(100 * budget);
+        else requestAnimationFrame(set);
+    };
+    set();
+}"""
+_PRIVATE: Final[dict[str, Any]] = {"api_visibility": "private", "show_progress": "hidden"}
+# The engine's own lock guards the device; this limit only keeps the queue in order.
+_DEVICE: Final[dict[str, Any]] = {"concurrency_id": "gpu", "concurrency_limit": 1}
+
+
+def wire(
+    demo: gr.Blocks,
+    engine: Backend,
+    settings: Settings,
+    examples: Examples,
+    asking: Asking,
+    showing: Showing,
+) -> None:
+    """Connect events and handlers. Only `/compare` is public."""
+    cache = showing.token_map.GRADIO_CACHE
+    handlers = Handlers(engine, settings, cache)
+    sweeps = Sweeps(engine, handlers.visitors)
+    sharing = Sharing(handlers.usual, handlers.visitors, examples, cache)
+    budget = gr.Number(visible="hidden")  # in the page, so that a link's budget reaches the script
+    sides = [asking.left, asking.right, asking.convention]
+    answers: list[Any] = [
+        *(showing.baseline, showing.pruned, showing.timings),
+        *(asking.status, showing.kept),
+    ]
+    page = [showing.token_map, *answers]
+
+    begun = gr.on(
+        [asking.compare.click, asking.question.submit],
+        handlers.begin,
+        [asking.picture, asking.question, budget, *sides, *asking.knobs],
+        [*page, showing.swept],
+        js=_WITH_BUDGET,
+        concurrency_limit=None,  # in the queue only because its errors show there
+        **_PRIVATE,
+    )
+    picked = showing.token_map.picked(
+        handlers.pick, None, [*page, showing.swept], concurrency_limit=None, **_PRIVATE
+    )
+    going: list[Any] = []
+    for first in (begun, picked):
+        ranked = first.success(handlers.rank, None, page, **_PRIVATE, **_DEVICE)
+        answered = ranked.success(handlers.answer, None, answers, **_PRIVATE, **_DEVICE)
+        going += [ranked, answered]
+
+    noted = showing.token_map.release(
+        handlers.note, None, None, queue=False, trigger_mode="multiple", **_PRIVATE
+    )
+    repruned = noted.success(
+        handlers.repruned, None, answers, trigger_mode="multiple", **_PRIVATE, **_DEVICE
+    )
+
+    swept = showing.sweep.click(sweeps.ask, None, None, queue=False, **_PRIVATE).success(
+        sweeps.sweep, None, [showing.swept, asking.status], **_PRIVATE, **_DEVICE
+    )
+
+    # First the run ends by itself, then its event is cancelled (it may still wait in the queue),
+    # and at last the page gets what a cancelled event did not deliver.
+    halted = asking.stop.click(handlers.halt, None, None, queue=False, **_PRIVATE)
+    halted.then(None, None, None, cancels=[*going, repruned, swept])
+    rest = halted.then(handlers.last, None, [*answers, showing.swept], queue=False, **_PRIVATE)
+
+    for event in (begun, picked, *going, repruned, rest):
+        event.then(sharing.share, None, showing.share, queue=False, **_PRIVATE)
+    loaded = demo.load(
+        sharing.restore,
+        None,
+        [asking.picture, asking.question, *sides, budget, asking.status, *asking.knobs],
+        queue=False,
+        **_PRIVATE,
+    )
+    loaded.success(None, budget, None, js=_SET_BUDGET)
+    if asking.random is not None:
+        asking.random.click(
+            sharing.draw,
+            asking.question,
+            [asking.picture, asking.question],
+            queue=False,
+            **_PRIVATE,
+        )
+
+    demo.unload(handlers.forget)
+    gr.api(api.endpoint(engine, settings), api_name="compare", **_DEVICE)
