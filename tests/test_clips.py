@@ -11,8 +11,9 @@ import torch
 from iwp.scenes.batches import LENGTH, START, Batches
 from iwp.scenes.clip import SIDE, TRAVEL, Actor, Clip, make_clip
 from iwp.scenes.clip_questions import ask_clip, ask_many, drill_clip
+from iwp.scenes.crops import clip_tokens
 from iwp.scenes.network import make_config, make_model, make_processor, make_tokenizer
-from iwp.scenes.packed import PackedModel, clip_tokens
+from iwp.scenes.packed import PackedModel
 from iwp.scenes.vocabulary import COLORS, MOVING, SHAPES
 
 tokenizer = make_tokenizer()

@@ -10,10 +10,17 @@ import torch
 from PIL import Image
 
 from iwp.scenes.batches import LENGTH, START, Batches
-from iwp.scenes.crops import ATTRIBUTES, GRID, LABELS, crops, patch_labels
+from iwp.scenes.crops import (
+    ATTRIBUTES,
+    GRID,
+    LABELS,
+    crops,
+    patch_labels,
+    visual_tokens,
+)
 from iwp.scenes.drills import drill
 from iwp.scenes.network import make_config, make_model, make_processor, make_tokenizer
-from iwp.scenes.packed import PackedModel, visual_tokens
+from iwp.scenes.packed import PackedModel
 from iwp.scenes.questions import ask, ask_many
 from iwp.scenes.scene import SIZES, Scene, make_scene
 from iwp.scenes.vocabulary import COARSE, COLORS, COLUMNS, FINE, SHAPES

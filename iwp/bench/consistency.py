@@ -12,7 +12,6 @@ from itertools import islice
 from pathlib import Path
 
 import torch
-from PIL import Image
 from torch import Tensor
 
 from iwp import adapters
@@ -68,9 +67,7 @@ def main(argv: list[str]) -> int:
     folder = output.folder(args.out)
     vlm = adapters.load(args.model)
     scenes = exam.items(args.seed, args.pictures)
-    questions = (
-        (Media((Image.fromarray(item.scene.pixels),)), item.questions[0].text) for item in scenes
-    )
+    questions = ((item.media, item.questions[0].text) for item in scenes)
     matrix = mean_overlap(vlm, islice(questions, args.pictures), choose_method(vlm, budget))
     rows = [
         {"layer": str(i), **{str(j): float(x) for j, x in enumerate(line)}}

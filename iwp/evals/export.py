@@ -7,8 +7,6 @@ import json
 from collections.abc import Sequence
 from pathlib import Path
 
-from PIL import Image
-
 from iwp.errors import InputError
 from iwp.scenes.exam import items
 from iwp.scenes.examinee import MAX_NEW_TOKENS
@@ -44,7 +42,7 @@ def export(folder: Path, limit: int, seed: int) -> int:
             raise InputError(f"The folder {folder} is not empty; name a new one.")
         pictures.mkdir(parents=True, exist_ok=True)
         for item in items(seed, max(1, limit // len(_KINDS))):
-            picture = Image.fromarray(item.scene.pixels)
+            (picture,) = item.media.frames
             for asked in item.questions:
                 name = f"{len(rows):05d}.png"  # a data set of pictures has one file a row
                 picture.save(pictures / name)

@@ -26,10 +26,10 @@ def nearest(view: LayerView) -> Tensor:
     keys = view.rotate(view.visual_keys, view.visual)
     width = dual.kernel_width(keys, "median")
     similarity = dual.similarity_between(keys, view.visual_values, width)
-    everyone = torch.arange(view.n, device=keys.device)
     found = []
-    for these in everyone.split(fidelity.CHUNK):
-        alike = similarity(everyone, these)
+    for start in range(0, view.n, fidelity.CHUNK):
+        these = torch.arange(start, min(start + fidelity.CHUNK, view.n), device=keys.device)
+        alike = similarity.table(similarity.take(these))
         alike[these, torch.arange(len(these), device=keys.device)] = 0.0  # not with itself
         most = alike.max(dim=0)
         found.append(torch.where(most.values > 0, most.indices, these))

@@ -12,9 +12,8 @@ from transformers import PreTrainedTokenizerFast
 
 from iwp.scenes import clip_questions
 from iwp.scenes.clip import make_clip
-from iwp.scenes.crops import GRID, LABELS, crops, patch_labels
+from iwp.scenes.crops import GRID, LABELS, clip_tokens, crops, patch_labels, visual_tokens
 from iwp.scenes.drills import drill
-from iwp.scenes.packed import clip_tokens, visual_tokens
 from iwp.scenes.questions import Question, ask_many
 from iwp.scenes.scene import make_scene, random_size
 

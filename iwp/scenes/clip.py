@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from iwp.scenes.backgrounds import background
-from iwp.scenes.scene import CELL, Look, Scene, Thing, noisy, random_look
+from iwp.scenes.scene import CELL, Box, Look, Scene, Thing, noisy, random_look
 from iwp.scenes.vocabulary import COLORS, SHAPES
 
 SIDE = 196  # pixels; a frame is one crop of the model
@@ -63,7 +63,7 @@ class Clip:
 
     frames: NDArray[np.uint8]
     actors: tuple[Actor, ...]
-    boxes: tuple[tuple[tuple[float, float, float, float] | None, ...], ...]
+    boxes: tuple[tuple[Box | None, ...], ...]
     photograph: bool = False
 
     @property
@@ -81,8 +81,8 @@ class Clip:
 
 def _actors(rng: np.random.Generator) -> list[Actor]:
     """One to six objects: each that moves has a lane of its own, the others a cell each."""
-    colors = rng.permutation(list(COLORS))[: rng.integers(3, 9)]
-    shapes = rng.permutation(SHAPES[:-1])[: rng.integers(3, 8)]
+    colors = rng.permutation(list(COLORS))[: rng.integers(3, 9)].tolist()
+    shapes = rng.permutation(SHAPES[:-1])[: rng.integers(3, 8)].tolist()
     movers = int(rng.choice(4, p=(0.15, 0.45, 0.25, 0.15)))
     late = int(rng.choice(4, p=(0.2, 0.3, 0.3, 0.2)))
     still = int(rng.integers(0 if movers + late else 1, 4))
@@ -121,7 +121,7 @@ def make_clip(rng: np.random.Generator, n_frames: int) -> Clip:
     frames, boxes = [], []
     for moment in (np.arange(n_frames) + 0.5) / n_frames:
         canvas = picture.copy()
-        there = []
+        there: list[Box | None] = []
         for actor in actors:
             if moment < actor.since:
                 there.append(None)

@@ -1,4 +1,7 @@
-"""AnyRes crops of a scene, as the image processor cuts them, and what each patch of them shows."""
+"""AnyRes crops of a scene, as the image processor cuts them, and what each patch of them shows.
+
+Also how many visual tokens pictures and clips become.
+"""
 
 from __future__ import annotations
 
@@ -16,6 +19,7 @@ from iwp.scenes.vocabulary import CHARACTERS, COLORS, SHAPES
 CROP = 196  # pixels on a side
 PATCH = 14
 GRID = CROP // PATCH
+POOLED = -(-GRID // 2)  # cells on a side of a clip's frame
 PINPOINTS = [[CROP * rows, CROP * cols] for rows in (1, 2) for cols in (1, 2)]
 UNREADABLE = 0.75  # a base crop shrunk below this share of its size shows no legible print
 ATTRIBUTES = ("shape", "color", "character", "row", "column", "center")
@@ -120,3 +124,20 @@ def patch_labels(scene: Scene) -> NDArray[np.int64]:
     tiles = out[1].reshape(LABELS, t.rows, GRID, t.cols, GRID).transpose(1, 3, 0, 2, 4)
     stacked = np.concatenate([out[0][None], tiles.reshape(-1, LABELS, GRID, GRID)])
     return stacked.reshape(len(stacked), LABELS, GRID * GRID)
+
+
+def clip_tokens(frames: int) -> int:
+    """How many visual tokens a clip of so many frames becomes."""
+    return frames * POOLED**2 + 1
+
+
+def visual_tokens(size: tuple[int, int]) -> int:
+    """How many visual tokens a (height, width) picture becomes."""
+    t = tiling(size)
+    height, width = size
+    rows, cols = t.rows * GRID, t.cols * GRID
+    if width / height > t.cols / t.rows:
+        rows -= 2 * ((rows - int(round(height * (cols / width), 7))) // 2)
+    else:
+        cols -= 2 * ((cols - int(round(width * (rows / height), 7))) // 2)
+    return GRID * GRID + rows * (cols + 1)

@@ -15,10 +15,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from transformers import LlavaOnevisionForConditionalGeneration
 
-from iwp.scenes.crops import GRID, PATCH, tiling
+from iwp.scenes.crops import GRID, PATCH, POOLED, tiling
 from iwp.scenes.network import MEAN, STD
-
-POOLED = -(-GRID // 2)  # cells on a side of a clip's frame
 
 
 @dataclass(frozen=True)
@@ -284,20 +282,3 @@ class PackedModel:
         out = out.view(batch, kv, groups, n_text, d) + own.reshape(batch, kv, groups, n_text, d)
         out = out.reshape(batch, heads, n_text, d).transpose(1, 2).reshape(batch, n_text, -1)
         return out_p, self._linear(out, attention.o_proj)
-
-
-def clip_tokens(frames: int) -> int:
-    """How many visual tokens a clip of so many frames becomes."""
-    return frames * POOLED**2 + 1
-
-
-def visual_tokens(size: tuple[int, int]) -> int:
-    """How many visual tokens a (height, width) picture becomes."""
-    t = tiling(size)
-    height, width = size
-    rows, cols = t.rows * GRID, t.cols * GRID
-    if width / height > t.cols / t.rows:
-        rows -= 2 * ((rows - int(round(height * (cols / width), 7))) // 2)
-    else:
-        cols -= 2 * ((cols - int(round(width * (rows / height), 7))) // 2)
-    return GRID * GRID + rows * (cols + 1)

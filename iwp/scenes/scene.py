@@ -243,8 +243,8 @@ def make_scene(rng: np.random.Generator, size: tuple[int, int], dense: bool = Fa
     printed = 0.85 if dense else 0.6
     picture, photograph = background(rng, height, width)
     canvas = picture.copy()
-    colors = rng.permutation(list(COLORS))[: rng.integers(2, 9)]
-    shapes = rng.permutation(SHAPES[:-1])[: rng.integers(2, 8)]
+    colors = rng.permutation(list(COLORS))[: rng.integers(2, 9)].tolist()
+    shapes = rng.permutation(SHAPES[:-1])[: rng.integers(2, 8)].tolist()
     things = []
     for cell in sorted(rng.permutation(rows * cols)[:n]):
         row, col = divmod(int(cell), cols)
