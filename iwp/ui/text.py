@@ -14,8 +14,8 @@ LEAD: Final = (
 DEMO_MODEL: Final = (
     "The model on this page is a small demo model trained from scratch on drawn scenes. In "
     "pictures like the examples it names colours and shapes, says what is there and where, reads "
-    "printed characters and counts a few objects; it cannot compare places, describe photographs "
-    "or chat."
+    "printed characters, counts a few objects and compares their places; it cannot describe "
+    "photographs or chat."
 )
 OTHER_MODEL: Final = (
     "Answers come from the model named above, unchanged; only the visual tokens differ between "
