@@ -90,7 +90,9 @@ def test_the_table_of_growth_ends_where_memory_does(
 
 def test_growth_writes_its_tables(tmp_path: Path) -> None:
     page = tmp_path / "speed.md"
-    page.write_text("<!-- growth-demo: written by `nobody` -->\n<!-- growth-demo: end -->\n")
+    page.write_text(
+        "<!-- growth-demo-4-layers: written by `nobody` -->\n<!-- growth-demo-4-layers: end -->\n"
+    )
     words = ["--random", "demo", "--layers", "4", "--repeats", "1", "--max-tokens", "300"]
     assert main(["bench", "growth", *words, "--out", str(tmp_path), "--write", str(page)]) == 0
     with (tmp_path / "growth.csv").open(encoding="utf-8") as file:

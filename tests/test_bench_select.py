@@ -76,10 +76,19 @@ def test_nothing_that_a_view_has_computed_is_used_again() -> None:
     assert select._without_memory(view).keys is not first
 
 
-@pytest.mark.parametrize("words", [["--tokens", "many"], ["--tokens", "1"], ["--repeats", "0"]])
-def test_wrong_sizes_get_a_sentence(words: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+@pytest.mark.parametrize(
+    ("words", "says"),
+    [
+        (["--tokens", "many"], "--tokens takes numbers"),
+        (["--tokens", "8,1"], "not '1'"),
+        (["--repeats", "0"], "at least once"),
+    ],
+)
+def test_wrong_sizes_get_a_sentence(
+    words: list[str], says: str, capsys: pytest.CaptureFixture[str]
+) -> None:
     assert main(["bench", "select", *words]) == 2
-    assert "--tokens takes numbers" in capsys.readouterr().err
+    assert says in capsys.readouterr().err
 
 
 def test_unknown_methods_are_named(capsys: pytest.CaptureFixture[str]) -> None:

@@ -153,7 +153,8 @@ def test_spreads() -> None:
 
 # --- the commands ---------------------------------------------------------------------------
 
-PAGE = "# Speed\n<!-- efficiency-demo: written by `nobody` -->\n<!-- efficiency-demo: end -->\n"
+PLACE = "efficiency-demo-4-layers"
+PAGE = f"# Speed\n<!-- {PLACE}: written by `nobody` -->\n<!-- {PLACE}: end -->\n"
 SHORT = ["--random", "demo", "--layers", "4", "--repeats", "1"]
 
 

@@ -146,7 +146,9 @@ def _draw(path: Path, title: str, found: Sequence[Result], new_tokens: int) -> N
 
 
 def _milliseconds(spread: Spread) -> str:
-    low, middle, high = (f"{1000 * s:,.3g}" for s in (spread.low, spread.median, spread.high))
+    low, middle, high = (
+        output.brief(1000 * seconds) for seconds in (spread.low, spread.median, spread.high)
+    )
     return f"{middle} ({low}-{high})"
 
 

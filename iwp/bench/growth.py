@@ -164,8 +164,8 @@ def _shown(point: Point) -> dict[str, Any]:
     values = point.values
     row: dict[str, Any] = {"tokens": f"{point.n:,}", "kept": f"{point.pruned.kept:,}"}
     for name, key in _SERIES.items():
-        scale, unit, form = (1e3, "ms", ",.3g") if key.endswith("_s") else (1e-6, "MB", ",.0f")
-        row[f"{name}, {unit}"] = format(scale * values[key], form)
+        scale, unit = (1e3, "ms") if key.endswith("_s") else (1e-6, "MB")
+        row[f"{name}, {unit}"] = output.brief(scale * values[key])
     row["prefill, x"] = f"{point.pruned.prefill_speedup:.2f}"
     row["selection of pruned prefill"] = f"{values['selection_s'] / values['pruned_s']:.0%}"
     return row

@@ -59,6 +59,11 @@ def _cell(value: Any) -> str:
     return f"{100 * value:.1f}" if isinstance(value, float) else str(value)
 
 
+def brief(value: float) -> str:
+    """A positive number for people: three digits or all before the point, never an exponent."""
+    return f"{value:,.0f}" if value >= 100 else f"{value:.3g}"
+
+
 def new_figure(width: float, height: float) -> Figure:
     """An empty figure of this size in inches, drawn without a display.
 
@@ -116,11 +121,11 @@ def stacked(
     for name, values in parts.items():
         drawn = axes.barh(range(len(labels)), values, left=begin, height=0.7, label=name)
         begin = [a + b for a, b in zip(begin, values, strict=True)]
-    axes.bar_label(drawn, [f"{total:.3g}" for total in begin], padding=2, fontsize=7)
+    axes.bar_label(drawn, [brief(total) for total in begin], padding=2, fontsize=7)
     axes.set_yticks(range(len(labels)), list(labels))
     axes.invert_yaxis()
     axes.set_xlim(0, 1.12 * max(begin))
-    axes.legend(fontsize=8)
+    axes.legend(loc="lower right", fontsize=8)
     figure.savefig(path, dpi=130)
 
 
@@ -133,7 +138,7 @@ def powers(path: Path, x: str, panels: Mapping[str, Lines]) -> None:
             axes.plot(*zip(*points, strict=True), marker=marker, label=name)
         axes.set(xlabel=x, ylabel=y, xscale="log", yscale="log")
         axes.grid(alpha=0.3)
-        axes.legend(fontsize=8)
+        axes.legend(loc="upper left", fontsize=8)
     figure.savefig(path, dpi=130)
 
 

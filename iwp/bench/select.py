@@ -129,7 +129,7 @@ def measured(
     for name, by_count in medians.items():
         row: dict[str, Any] = {"method": name}
         for n, value in by_count.items():
-            row[f"{n:,} tokens, ms"] = f"{1000 * value:.3g}"
+            row[f"{n:,} tokens, ms"] = output.brief(1000 * value)
             row[f"{n:,}, ratio to iwp"] = f"{value / medians['iwp'][n]:.3g}"
         yield row
 
@@ -137,14 +137,9 @@ def measured(
 def main(argv: list[str]) -> int:
     """Time the methods and print the table."""
     args = _parse(argv)
-    try:
-        counts = [int(part) for part in args.tokens.split(",")]
-    except ValueError:
-        counts = []
-    if not counts or min(counts) < 2 or args.repeats < 1:
-        raise InputError(
-            "--tokens takes numbers above 1, with commas between, and --repeats at least 1."
-        )
+    counts = [prompts.count(word) for word in args.tokens.split(",")]
+    if args.repeats < 1:
+        raise InputError(f"Measure at least once, not {args.repeats} times.")
     names = list(PRUNERS) if args.methods == "all" else ["iwp", *args.methods.split(",")]
     for name in names:
         if name not in PRUNERS:

@@ -81,6 +81,8 @@ def methods(
 def report(args: argparse.Namespace, argv: Sequence[str], vlm: VLM, bench: str, text: str) -> None:
     """Print a bench's tables, save them as Markdown, and renew them where --write says.
 
+    The place there is called after bench, model and, where it was shortened, its layers.
+
     Args:
         args: the options.
         argv: the words that they were made of.
@@ -93,6 +95,7 @@ def report(args: argparse.Namespace, argv: Sequence[str], vlm: VLM, bench: str, 
     print(f"\n{whole}")
     if args.write:
         place = f"{bench}-{args.random or Path(vlm.name).name}"
+        place += f"-{args.layers}-layers" if args.layers else ""
         marked.write(args.write, place, f"python -m iwp bench {bench} {shlex.join(argv)}", whole)
 
 
