@@ -10,7 +10,7 @@ import pytest
 from iwp.pruners import IWP, FastV
 from iwp.ui import text
 from iwp.ui.handlers import Handlers
-from iwp.ui.knobs import NAMES, Knobs, read
+from iwp.ui.knobs import NAMES, RECOMMENDED, Knobs, read
 from tests.browser.fake import FakeEngine
 from tests.ui_events import TAB, begin, follow
 
@@ -26,7 +26,7 @@ def test_the_panel_shows_what_the_model_recommends(handlers: Handlers) -> None:
     assert tuple(handlers.usual) == NAMES
     assert set(NAMES) <= set(text.KNOBS)
     assert handlers.usual["bandwidth"] == "median"
-    assert handlers.usual["layer"] == ""
+    assert handlers.usual["layer"] == RECOMMENDED
     assert read(list(handlers.usual.values()), handlers.usual) == Knobs()
     assert read((), handlers.usual) == Knobs()
 

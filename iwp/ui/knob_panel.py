@@ -11,7 +11,7 @@ import gradio as gr
 from iwp.options import HOTTEST
 from iwp.pruners.iwp import CHOICES
 from iwp.ui import text
-from iwp.ui.knobs import NAMES, OPTIONS
+from iwp.ui.knobs import NAMES, OPTIONS, RECOMMENDED
 from iwp.ui.menus import Amount, Menu
 
 
@@ -26,7 +26,7 @@ def panel(usual: Mapping[str, Any], layers: int) -> list[Any]:
     with gr.Accordion(text.SETTINGS, open=False, elem_id="settings"):
         with gr.Row(elem_classes="knobs"):
             # A menu: an empty number looks like 0, which is a layer of its own.
-            places = [(text.RECOMMENDED, usual["layer"]), *((str(i), i) for i in range(layers))]
+            places = [(text.RECOMMENDED, RECOMMENDED), *((str(i), i) for i in range(layers))]
             fields["layer"] = _menu("layer", places, usual["layer"])
             most = usual["max_new_tokens"]
             fields["max_new_tokens"] = _amount("max_new_tokens", most, 1, most, 1)

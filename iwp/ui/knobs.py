@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 _APART: Final = ("budget", "layer", "tolerance", "measure")  # the last two are for budget "auto"
 OPTIONS: Final = tuple(one.name for one in fields(IWP) if one.name not in _APART)
 """IWP's options on the page, in the order of their fields."""
+RECOMMENDED: Final = "recommended"
+"""The value of the layer's menu that leaves it to the model's folder or the method."""
 NAMES: Final = ("layer", "max_new_tokens", "temperature", *OPTIONS)
 """All settings, in the order of the panel's fields and of the events' inputs."""
 
@@ -40,7 +42,7 @@ class Knobs:
 
 
 def recommended(vlm: VLM, limit: int) -> dict[str, Any]:
-    """The panel's values before anything is changed, by name; "" is the recommended layer.
+    """The panel's values before anything is changed, by name.
 
     Args:
         vlm: the model, whose folder may recommend some.
@@ -49,7 +51,7 @@ def recommended(vlm: VLM, limit: int) -> dict[str, Any]:
     suited = IWP.suited(len(vlm.adapter.decoder_layers), vlm.pruner)
     method = IWP(**suited)
     options = {name: getattr(method, name) for name in OPTIONS}
-    return {"layer": "", "max_new_tokens": limit, "temperature": 0.0, **options}
+    return {"layer": RECOMMENDED, "max_new_tokens": limit, "temperature": 0.0, **options}
 
 
 def read(values: Sequence[Any], usual: Mapping[str, Any]) -> Knobs:
@@ -69,7 +71,7 @@ def read(values: Sequence[Any], usual: Mapping[str, Any]) -> Knobs:
     decoding = decoding_of(said["max_new_tokens"], said["temperature"], usual)
     limit = decoding.max_new_tokens
     return Knobs(
-        layer=None if layer is None else layer_of(layer),
+        layer=None if layer in (None, RECOMMENDED) else layer_of(layer),
         options=options_of({name: said[name] for name in OPTIONS}, usual),
         max_new_tokens=limit if limit != usual["max_new_tokens"] else None,
         temperature=decoding.temperature,
