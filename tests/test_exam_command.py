@@ -48,17 +48,17 @@ def test_all_is_every_method_at_every_budget(demo: VLM) -> None:
 
 
 def test_a_method_may_have_options(demo: VLM) -> None:
-    words = "iwp,iwp:layer=2:bandwidth=sqrt_d,pyramiddrop:later=[3,5],oracle:layer=2"
+    words = "iwp,iwp:layer=2:bandwidth=median,pyramiddrop:later=[3,5],oracle:layer=2"
     found, _ = entries(demo, words, [0.111])
     plain, changed, several, oracle = (entry.pruner for entry in found)
     assert isinstance(plain, IWP)
     assert isinstance(changed, IWP)
-    assert (plain.layer, plain.bandwidth) == (4, "median")
-    assert (changed.layer, changed.bandwidth) == (2, "sqrt_d")
+    assert (plain.layer, plain.bandwidth) == (4, "sqrt_d")
+    assert (changed.layer, changed.bandwidth) == (2, "median")
     assert [entry.layers for entry in found] == ["4", "2", "2 3 5", "2"]
     assert several is not None
     assert oracle is not None
-    assert found[1].name == "iwp:layer=2:bandwidth=sqrt_d 11.1%"
+    assert found[1].name == "iwp:layer=2:bandwidth=median 11.1%"
 
 
 def test_what_cannot_reach_a_layer_average_is_told(demo: VLM) -> None:
