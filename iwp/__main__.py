@@ -46,6 +46,10 @@ def main(argv: Sequence[str] | None = None) -> int:
             from iwp.bench import commands
 
             return commands.main(words[1:])
+        if words[:1] == ["gallery"]:
+            from iwp.gallery import command as gallery
+
+            return gallery.main(words[1:])
         if words[:1] == ["train-demo-model"]:
             from iwp.scenes import train
 
@@ -144,6 +148,7 @@ def _parser() -> argparse.ArgumentParser:
     methods.add_argument("--write", metavar="FILE", help="renew the table in a Markdown file")
     commands.add_parser("eval", help="eval scenes | clips | export: the exams, one for lmms-eval")
     commands.add_parser("bench", help="bench ablation | efficiency | growth | select | ...")
+    commands.add_parser("gallery", help="record the examples' answers; write them as static files")
     commands.add_parser("train-demo-model", help="train the embedded model from scratch")
     return parser
 

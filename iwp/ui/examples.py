@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import random
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from typing import Final
 
 from gradio import processing_utils
+
+from iwp import recordings
+from iwp.recordings import digest
+
+EXAMPLES: Final = Path(__file__).parents[2] / "assets" / "examples"
+"""The folder that comes with IWP."""
 
 
 @dataclass(frozen=True)
@@ -30,6 +36,15 @@ class Examples:
         entries = json.loads(listing.read_text("utf-8"))
         return tuple((self.folder / entry["image"], entry["question"]) for entry in entries)
 
+    @cached_property
+    def recordings(self) -> recordings.Recordings | None:
+        """What was recorded of them; None where nothing was.
+
+        Raises:
+            IWPError: the file of recordings cannot be read.
+        """
+        return recordings.read(self.folder / recordings.FILE)
+
     def served(self, number: int, cache: str) -> str:
         """A copy of a picture where the page may show it."""
         return str(processing_utils.save_file_to_cache(self.rows[number - 1][0], cache))
@@ -48,12 +63,8 @@ class Examples:
         path = Path(file)
         if not path.is_file():
             return None
-        return self._known.get(_digest(path))
+        return self._known.get(digest.of_file(path))
 
     @cached_property
-    def _known(self) -> dict[bytes, int]:
-        return {_digest(picture): number for number, (picture, _) in enumerate(self.rows, 1)}
-
-
-def _digest(file: Path) -> bytes:
-    return hashlib.sha256(file.read_bytes()).digest()
+    def _known(self) -> dict[str, int]:
+        return {digest.of_file(file): number for number, (file, _) in enumerate(self.rows, 1)}

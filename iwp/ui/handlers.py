@@ -16,11 +16,13 @@ from iwp.events import Event, Ranked
 from iwp.ui import hand, knobs, sides, text, timings, token_map, upload
 from iwp.ui.api import sentences
 from iwp.ui.page import Page
-from iwp.ui.progress import after, table
+from iwp.ui.progress import after, recorded, table
 from iwp.ui.visitors import Asked, Visitor, Visitors
 
 if TYPE_CHECKING:
+    from iwp.recordings import Recording
     from iwp.settings import Settings
+    from iwp.types import Media
     from iwp.ui.backend import Backend
 
 _HALT_PATIENCE_S = 5.0  # a stopped run ends within a token, also a slow model's
@@ -32,6 +34,7 @@ class Handlers:
     Attributes:
         visitors: the open tabs.
         usual: the settings before anything is changed, by name.
+        layers: of the model's decoder.
     """
 
     def __init__(self, engine: Backend, settings: Settings, cache: str) -> None:
@@ -41,7 +44,7 @@ class Handlers:
         self._cache = cache
         self.visitors = Visitors()
         self._numbers = itertools.count(1)
-        self._layers = len(engine.vlm.adapter.decoder_layers)
+        self.layers = len(engine.vlm.adapter.decoder_layers)
         self.usual = knobs.recommended(engine.vlm, settings.max_new_tokens)
 
     # --- Compare -------------------------------------------------------------------------
@@ -70,15 +73,7 @@ class Handlers:
             changed = knobs.read(settings, self.usual)
             chosen = sides.choose(self._engine.vlm, budget, left, right, convention, changed)
             opened = media.open_picture(picture, max_pixels=self._settings.max_pixels)
-        asked = Asked(
-            run_id=str(next(self._numbers)),
-            media=opened,
-            question=question,
-            budget=budget,
-            picture=upload.served_copy(opened.frames[0], self._cache),
-            sides=chosen,
-            file=picture,
-        )
+        asked = self.asked(opened, question, budget, chosen, picture)
         return self._begun(self.visitors.get(request.session_hash), asked)
 
     def pick(self, event: gr.EventData, request: gr.Request) -> tuple[Any, ...]:
@@ -97,8 +92,8 @@ class Handlers:
                 shown_id, kept = None, None
             tokens = hand.picked_tokens(kept, shown.n if shown_id == shown.id else 0)
             chosen = hand.by_hand(asked.sides, tokens, visitor.wanted)
-        again = replace(asked, run_id=str(next(self._numbers)), budget=visitor.wanted, sides=chosen)
-        return self._begun(visitor, again)
+        again = replace(asked, run_id=str(next(self._numbers)), sides=chosen, recording=None)
+        return self._begun(visitor, replace(again, budget=visitor.wanted))
 
     def rank(self, request: gr.Request) -> Iterator[tuple[Any, ...]]:
         """Start the comparison that `begin` noted and show the ranked tokens.
@@ -125,7 +120,7 @@ class Handlers:
                 for event in _until_ranked(visitor):
                     page = after(event, visitor, asked, asked.budget)
                     if isinstance(event, Ranked):
-                        page = replace(page, token_map=token_map.ranked(asked, event, self._layers))
+                        page = replace(page, token_map=token_map.ranked(asked, event, self.layers))
                     yield visitor.show(page).values()
         except gr.Error:
             yield visitor.show(visitor.page.ended()).values()
@@ -163,6 +158,9 @@ class Handlers:
         """
         visitor = self.visitors.get(request.session_hash)
         budget, session, asked = visitor.wanted, visitor.session, visitor.asked
+        if session is None and asked is not None and asked.recording is not None:
+            yield from self._recorded(visitor, asked, asked.recording, request)
+            return
         if session is None or asked is None:
             if not visitor.waiting:  # forgotten: only a page with ranked tokens releases a budget
                 status = timings.status(text.FORGOTTEN)
@@ -205,6 +203,49 @@ class Handlers:
         self.visitors.forget(request.session_hash)
 
     # --- parts ---------------------------------------------------------------------------
+
+    def asked(
+        self,
+        opened: Media,
+        question: str,
+        budget: float,
+        chosen: sides.Sides,
+        file: str,
+        recording: Recording | None = None,
+    ) -> Asked:
+        """A new question about what was opened from `file`."""
+        return Asked(
+            run_id=str(next(self._numbers)),
+            media=opened,
+            question=question,
+            budget=budget,
+            picture=upload.served_copy(opened.frames[0], self._cache),
+            sides=chosen,
+            file=file,
+            recording=recording,
+        )
+
+    def _recorded(
+        self, visitor: Visitor, asked: Asked, recording: Recording, request: gr.Request
+    ) -> Iterator[tuple[Any, ...]]:
+        """The recorded answer at the newest budget; where there is none, a comparison is run."""
+        budget = visitor.wanted
+        if visitor.run is not None or visitor.stopped or visitor.answered == budget:
+            return
+        result = recording.at(budget)
+        if result is not None:
+            yield visitor.show(recorded(visitor, asked, result)).answers()
+            return
+        asked = replace(asked, budget=budget, recording=None)
+        with sentences():
+            run = asked.sides.start(self._engine, asked.media, asked.question, budget)
+        visitor.clear()
+        visitor.asked = asked
+        visitor.show(replace(self._unranked(asked), token_map=visitor.page.token_map))
+        visitor.start(run)
+        yield from self._follow(visitor, asked, budget)
+        if visitor.answered is not None:
+            yield from self.repruned(request)
 
     def _begun(self, visitor: Visitor, asked: Asked) -> tuple[Any, ...]:
         visitor.ask(asked)

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from html import escape
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 import gradio as gr
 
 from iwp.pruners import PRUNERS
 from iwp.ui import sides, text
-from iwp.ui.examples import Examples
+from iwp.ui.examples import EXAMPLES, Examples
 from iwp.ui.knob_panel import panel
 from iwp.ui.knobs import recommended
 from iwp.ui.menus import Menu, Switch
@@ -22,11 +21,12 @@ from iwp.ui.upload import PictureUpload
 from iwp.ui.wiring import wire
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from iwp.adapters.base import VLM
     from iwp.settings import Settings
     from iwp.ui.backend import Backend
 
-EXAMPLES: Final = Path(__file__).parents[2] / "assets" / "examples"
 MAX_WAITING: Final = 32
 _CACHE_SECONDS: Final = (600, 3600)  # look every 10 minutes, drop pictures after an hour
 
@@ -44,6 +44,7 @@ class Asking:
     stop: gr.Button
     status: gr.HTML
     random: gr.Button | None
+    examples: gr.Examples | None
     knobs: list[Any]  # in the order of `iwp.ui.knobs.NAMES`
 
 
@@ -102,11 +103,14 @@ def _asking(examples: Examples, about: str, vlm: VLM, limit: int) -> Asking:
         stop = gr.Button(text.STOP, elem_id="stop", min_width=96, scale=0)
     status = _html("status")
     _html("about", f"<p>{escape(about)}</p>")
-    drawn = None
+    drawn = listed = None
     if rows := [[str(picture), question] for picture, question in examples.rows]:
-        gr.Examples(rows, [picture, question], label=text.EXAMPLES, elem_id="examples")
+        listed = gr.Examples(rows, [picture, question], label=text.EXAMPLES, elem_id="examples")
         drawn = gr.Button(text.RANDOM, size="sm", elem_id="random")
-    return Asking(picture, question, left, right, convention, compare, stop, status, drawn, fields)
+    return Asking(
+        *(picture, question, left, right, convention, compare, stop, status),
+        *(drawn, listed, fields),
+    )
 
 
 def _sides() -> tuple[Menu, Menu, Switch]:

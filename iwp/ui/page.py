@@ -36,8 +36,8 @@ class Page:
 
     def titled(self, left: str, right: str) -> tuple[Any, ...]:
         """The values, with new titles over the answers."""
-        token_map, *_, timings_, status, kept = self.values()
-        answers = (gr.update(label=left, value=""), gr.update(label=right, value=""))
+        token_map, baseline, pruned, timings_, status, kept = self.values()
+        answers = (gr.update(label=left, value=baseline), gr.update(label=right, value=pruned))
         return (token_map, *answers, timings_, status, kept)
 
     def answers(self) -> tuple[Any, ...]:

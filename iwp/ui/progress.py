@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from html import escape
 from typing import TYPE_CHECKING
 
 from iwp.events import Done, Event, Ranked, SideDone, Stage, Swept, Text
@@ -73,6 +74,22 @@ def table(visitor: Visitor, sides: Sides, right: Answer | None, of: RunResult | 
         Column(titles[1], right, of.kept_share, of.layer_average),
         n,
         temperature,
+    )
+
+
+def recorded(visitor: Visitor, asked: Asked, result: RunResult) -> Page:
+    """The visitor's page with a recorded result of `asked`, the token map apart."""
+    assert asked.recording is not None
+    visitor.baseline, visitor.result, visitor.answered = result.baseline, result, result.budget
+    told = text.RECORDED.format(asked.recording.made)
+    measured = table(visitor, asked.sides, result.pruned, result)
+    return replace(
+        visitor.page,
+        baseline=result.baseline.answer,
+        pruned=result.pruned.answer,
+        timings=f'<p class="recorded">{escape(told)}</p>{measured}',
+        status=text.RECORDED_STATUS,
+        busy=False,
     )
 
 

@@ -11,7 +11,7 @@ from iwp.ui.knobs import NAMES
 from iwp.ui.share_bar import ShareData
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
     from iwp.ui.examples import Examples
     from iwp.ui.visitors import Visitors
@@ -21,13 +21,22 @@ class Sharing:
     """The functions behind these events."""
 
     def __init__(
-        self, usual: Mapping[str, Any], visitors: Visitors, examples: Examples, cache: str
+        self,
+        usual: Mapping[str, Any],
+        visitors: Visitors,
+        examples: Examples,
+        cache: str,
+        opening: Callable[[], int | None] = lambda: None,
     ) -> None:
-        """`usual` are the settings unchanged; from `cache` the page may show pictures."""
+        """`usual` are the settings unchanged; from `cache` the page may show pictures.
+
+        `opening` says which example an address without wishes opens, if any.
+        """
         self._usual = usual
         self._visitors = visitors
         self._examples = examples
         self._cache = cache
+        self._opening = opening
 
     def share(self, request: gr.Request) -> ShareData | None:
         """What can be taken along of the comparison on the page."""
@@ -50,6 +59,8 @@ class Sharing:
         said = dict(request.query_params)
         linked = links.read(said, len(self._examples.rows), self._usual)
         number, wrong = linked.example, ", ".join(linked.wrong)
+        if linked == links.Linked():
+            number = self._opening()
         fields = (
             None if number is None else self._examples.served(number, self._cache),
             linked.question or (self._examples.question(number) if number else None),

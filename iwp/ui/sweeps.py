@@ -35,7 +35,8 @@ class Sweeps:
         visitor = self._visitors.get(request.session_hash)
         session, asked = visitor.session, visitor.asked
         if session is None or asked is None or visitor.waiting:
-            yield visitor.page.sweep, timings.status(text.SWEEP_LATER)
+            told = text.SWEEP_RECORDED if asked and asked.recording else text.SWEEP_LATER
+            yield visitor.page.sweep, timings.status(told)
             return
         if isinstance(asked.sides.right, HandPicked):
             yield visitor.page.sweep, timings.status(text.SWEEP_HAND)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import platform
+from dataclasses import asdict
 from importlib.metadata import version
 from typing import TYPE_CHECKING, Any, Final
 
@@ -20,6 +21,8 @@ _PACKAGES: Final = ("torch", "transformers", "gradio")
 
 def document(asked: Asked, result: RunResult, limit: int, example: int | None) -> str:
     """Inputs, versions and the whole result with its timings and ranks, as JSON text.
+
+    A recorded result says when and with what it was made; the versions are the page's.
 
     Args:
         asked: the comparison.
@@ -40,6 +43,7 @@ def document(asked: Asked, result: RunResult, limit: int, example: int | None) -
             "temperature": chosen.knobs.temperature,
             "picture": {"width": width, "height": height, "example": example},
         },
+        "recorded": asdict(asked.recording.made) if asked.recording else None,
         "versions": {
             "iwp": iwp.__version__,
             "python": platform.python_version(),

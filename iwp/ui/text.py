@@ -71,6 +71,9 @@ PICK_LATER: Final = "Let a comparison finish first, then pick patches."
 SWEEP_HAND: Final = "What a hand picked has no other budgets. Press Compare, then sweep."
 ANSWER_HINT: Final = "The answer appears here."
 
+RECORDED: Final = "Recorded, not run just now: {}."
+RECORDED_STATUS: Final = "A recorded result. Press Compare to run it, or move the budget."
+SWEEP_RECORDED: Final = "What stands here is recorded. Press Compare, then sweep."
 STARTING: Final = "Starting"
 STAGES: Final = {
     "waiting": "Waiting for another run to finish",

@@ -60,9 +60,9 @@ function load(value) {
   offerSides();
   hideCell();
   select(chosen);
-  setPercent(view.percent);
+  setPercent(value.snap ? 100 * value.budget : view.percent);
   fit();
-  if (view.percent / 100 !== value.budget) release();      // moved while the server ranked
+  if (!value.snap && view.percent / 100 !== value.budget) release();      // moved while the server ranked
 }
 
 // What methods that do not redraw live have kept. May come before the map that it belongs to.

@@ -24,6 +24,7 @@ from iwp.ui.token_sides import SideData, side_data
 
 if TYPE_CHECKING:
     from iwp.events import Ranked
+    from iwp.recordings import Recording
     from iwp.types import TokenGrid
     from iwp.ui.visitors import Asked
 
@@ -62,6 +63,7 @@ class TokenMapData(GradioModel):
     height: int
     n: int = 0
     budget: float
+    snap: bool = False  # whether the slider goes to `budget`, or the answer to the slider
     convention: str = "cut"
     grids: list[GridData]
     sides: list[SideData]  # left and right; only the right one beside every visual token
@@ -82,12 +84,12 @@ def unranked(asked: Asked) -> TokenMapData:
     )
 
 
-def ranked(asked: Asked, event: Ranked, layers: int) -> TokenMapData:
+def ranked(asked: Asked, event: Ranked | Recording, layers: int) -> TokenMapData:
     """The picture with the order of its visual tokens on each side.
 
     Args:
         asked: the comparison.
-        event: where the tokens lie, and their ranks.
+        event: where the tokens lie, and their ranks, just found or recorded.
         layers: how many the model's decoder has.
     """
     layout, convention = event.layout, asked.sides.convention
@@ -109,6 +111,7 @@ def ranked(asked: Asked, event: Ranked, layers: int) -> TokenMapData:
         height=layout.height,
         n=layout.n,
         budget=asked.budget,
+        snap=asked.recording is not None,
         convention=convention,
         grids=[_grid_data(grid) for grid in layout.grids],
         sides=sides,

@@ -12,6 +12,7 @@ from iwp.ui.page import Page
 
 if TYPE_CHECKING:
     from iwp.events import Event
+    from iwp.recordings import Recording
     from iwp.results import RunResult
     from iwp.session import Session
     from iwp.types import Answer, Media
@@ -33,7 +34,7 @@ class Asked:
     """One press of Compare.
 
     `run_id` is new each time, `picture` is the file that the page shows, `file` the one that was
-    uploaded.
+    uploaded. `recording` is what the page shows instead of a run, where it does.
     """
 
     run_id: str
@@ -43,6 +44,7 @@ class Asked:
     picture: str
     sides: Sides
     file: str = ""
+    recording: Recording | None = None
 
 
 @dataclass

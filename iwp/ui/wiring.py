@@ -8,6 +8,7 @@ import gradio as gr
 
 from iwp.ui import api
 from iwp.ui.handlers import Handlers
+from iwp.ui.recorded import Recorded
 from iwp.ui.sharing import Sharing
 from iwp.ui.sweeps import Sweeps
 
@@ -47,7 +48,8 @@ def wire(
     cache = showing.token_map.GRADIO_CACHE
     handlers = Handlers(engine, settings, cache)
     sweeps = Sweeps(engine, handlers.visitors)
-    sharing = Sharing(handlers.usual, handlers.visitors, examples, cache)
+    recorded = Recorded(handlers, engine, examples)
+    sharing = Sharing(handlers.usual, handlers.visitors, examples, cache, recorded.opening)
     budget = gr.Number(visible="hidden")  # in the page, so that a link's budget reaches the script
     sides = [asking.left, asking.right, asking.convention]
     answers: list[Any] = [
@@ -55,11 +57,12 @@ def wire(
         *(asking.status, showing.kept),
     ]
     page = [showing.token_map, *answers]
+    form = [asking.picture, asking.question, budget, *sides, *asking.knobs]
 
     begun = gr.on(
         [asking.compare.click, asking.question.submit],
         handlers.begin,
-        [asking.picture, asking.question, budget, *sides, *asking.knobs],
+        form,
         [*page, showing.swept],
         js=_WITH_BUDGET,
         concurrency_limit=None,  # in the queue only because its errors show there
@@ -91,8 +94,6 @@ def wire(
     halted.then(None, None, None, cancels=[*going, repruned, swept])
     rest = halted.then(handlers.last, None, [*answers, showing.swept], queue=False, **_PRIVATE)
 
-    for event in (begun, picked, *going, repruned, rest):
-        event.then(sharing.share, None, showing.share, queue=False, **_PRIVATE)
     loaded = demo.load(
         sharing.restore,
         None,
@@ -101,14 +102,23 @@ def wire(
         **_PRIVATE,
     )
     loaded.success(None, budget, None, js=_SET_BUDGET)
-    if asking.random is not None:
-        asking.random.click(
+    to_page: dict[str, Any] = {"outputs": [*page, showing.swept], "queue": False, **_PRIVATE}
+    shown = [loaded.success(recorded.first, form, **to_page)]
+    if asking.random is not None and asking.examples is not None:
+        drawn = asking.random.click(
             sharing.draw,
             asking.question,
             [asking.picture, asking.question],
             queue=False,
             **_PRIVATE,
         )
+        shown += [
+            event.success(recorded.show, form, js=_WITH_BUDGET, **to_page)
+            for event in (drawn, asking.examples.load_input_event)
+        ]
+
+    for event in (begun, picked, *going, repruned, rest, *shown):
+        event.then(sharing.share, None, showing.share, queue=False, **_PRIVATE)
 
     demo.unload(handlers.forget)
     gr.api(api.endpoint(engine, settings), api_name="compare", **_DEVICE)

@@ -1,0 +1,134 @@
+"""What the page shows of an example before any model is asked: the recorded result."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+import gradio as gr
+
+from iwp.errors import IWPError
+from iwp.recordings import digest
+from iwp.ui import knobs, sides, token_map
+from iwp.ui.page import Page
+from iwp.ui.progress import recorded
+
+if TYPE_CHECKING:
+    from iwp.recordings import Recording
+    from iwp.types import Media
+    from iwp.ui.backend import Backend
+    from iwp.ui.examples import Examples
+    from iwp.ui.handlers import Handlers
+    from iwp.ui.visitors import Visitor
+
+_USUAL_BUDGET: Final = 0.222
+_OUTPUTS: Final = 7
+
+
+class Recorded:
+    """The functions behind these events. They read the model's name and settings, and run nothing.
+
+    Recordings of another model than the page's are passed over, and so are those that were made
+    before the embedded model changed.
+    """
+
+    def __init__(self, handlers: Handlers, engine: Backend, examples: Examples) -> None:
+        self._handlers = handlers
+        self._engine = engine
+        self._examples = examples
+        made = examples.recordings
+        self._made = made if made and made.digest == digest.of_model(made.model) else None
+        self._media: dict[str, Media] = {}
+
+    def opening(self) -> int | None:
+        """The number of the first example with a recording; None where the page has none."""
+        if self._made is None or self._made.model != self._engine.vlm.name:
+            return None
+        rows = enumerate(self._examples.rows, 1)
+        return next((n for n, (file, asked) in rows if self._of(file, asked)), None)
+
+    def first(
+        self,
+        picture: str | None,
+        question: str,
+        budget: float | None,
+        left: str,
+        right: str,
+        convention: str,
+        request: gr.Request,
+        *settings: Any,
+    ) -> tuple[Any, ...]:
+        """What a page that has just been opened shows: as `show`, but a link's budget stays."""
+        visitor = self._handlers.visitors.get(request.session_hash)
+        chosen = budget or _USUAL_BUDGET  # gradio sends 0 for an empty number
+        found = self._found(picture, question, (left, right, convention), settings)
+        if visitor.asked is not None or found is None or found.at(chosen) is None:
+            return _unchanged()
+        return self._shown(visitor, found, str(picture), chosen)
+
+    def show(
+        self,
+        picture: str | None,
+        question: str,
+        budget: float,
+        left: str,
+        right: str,
+        convention: str,
+        request: gr.Request,
+        *settings: Any,
+    ) -> tuple[Any, ...]:
+        """Show the result of the example in the form, at the recorded budget next to the slider's.
+
+        The page stays as it is where nothing was recorded with these sides and settings, and while
+        a comparison is going on.
+        """
+        visitor = self._handlers.visitors.get(request.session_hash)
+        found = self._found(picture, question, (left, right, convention), settings)
+        if found is None or visitor.waiting:
+            return _unchanged()
+        return self._shown(visitor, found, str(picture), budget)
+
+    def _found(
+        self,
+        picture: str | None,
+        question: str,
+        chosen: tuple[str | None, str, str],
+        settings: Sequence[Any],
+    ) -> Recording | None:
+        """What was recorded of this; recordings are of the usual sides and settings only."""
+        left, *others = chosen
+        if left not in (sides.EVERY, None) or others != [sides.FIRST, "cut"]:
+            return None
+        try:
+            plain = knobs.read(settings, self._handlers.usual) == knobs.Knobs()
+            same = self._made is not None and self._made.model == self._engine.vlm.name
+        except IWPError:  # Compare says what is wrong
+            return None
+        return self._of(Path(picture), question) if plain and same and picture else None
+
+    def _of(self, file: Path, question: str) -> Recording | None:
+        if self._made is None or not file.is_file():
+            return None
+        return self._made.of(digest.of_file(file), question)
+
+    def _shown(
+        self, visitor: Visitor, found: Recording, picture: str, budget: float
+    ) -> tuple[Any, ...]:
+        budget = found.nearest(budget)
+        result = found.at(budget)
+        assert result is not None
+        if found.digest not in self._media:
+            self._media[found.digest] = found.media(Path(picture))
+        chosen = sides.choose(self._engine.vlm, budget, None, sides.FIRST, "cut")
+        asked = self._handlers.asked(
+            self._media[found.digest], found.question, budget, chosen, picture, found
+        )
+        visitor.ask(asked)
+        visitor.show(Page(token_map=token_map.ranked(asked, found, self._handlers.layers)))
+        page = visitor.show(recorded(visitor, asked, result))
+        return (*page.titled(*chosen.titles), page.sweep)
+
+
+def _unchanged() -> tuple[Any, ...]:
+    return tuple(gr.skip() for _ in range(_OUTPUTS))
