@@ -34,7 +34,7 @@ def test_the_model_has_not_changed_since(shipped: Recordings) -> None:
 
 
 def test_every_example_is_recorded_as_it_is(shipped: Recordings) -> None:
-    asked = [(digest.of_file(file), question) for file, question in Examples(EXAMPLES).rows]
+    asked = [(digest.of_file(file), question) for file, question in Examples(EXAMPLES).asked]
     assert [(one.digest, one.question) for one in shipped.entries] == asked, RENEW
     for one in shipped.entries:
         assert [result.budget for result in one.results] == list(BUDGETS)
@@ -60,7 +60,7 @@ def differences(old: Recording, new: Recording) -> list[str]:
 @pytest.mark.timeout(1200)
 def test_the_shipped_model_still_says_so(shipped: Recordings) -> None:
     engine = Engine.load(Settings(device="cpu"))
-    *entries, together = recorder.record(engine, Examples(EXAMPLES).rows)
+    *entries, together = recorder.record(engine, Examples(EXAMPLES).asked)
     assert isinstance(together, Recordings)
     assert dict(shipped.options) == dict(together.options)
     changed = {

@@ -45,9 +45,9 @@ def show(
     left: str = "every",
     **settings: Any,
 ) -> tuple[Any, ...]:
-    file, question = EMBEDDED.rows[number - 1]
+    file, question = EMBEDDED.asked[number - 1]
     fields = {**handlers.usual, **settings}.values()
-    form = (str(file), question, budget, left, "iwp", "cut")
+    form = (None, str(file), question, budget, left, "iwp", "cut")
     shown: tuple[Any, ...] = getattr(recorded, event)(*form, TAB, *fields)
     return shown
 
@@ -82,8 +82,8 @@ def test_only_a_page_without_wishes_opens_one(
         handlers.usual, handlers.visitors, EMBEDDED, str(tmp_path / "c"), recorded.opening
     )
     picture, question, *_ = sharing.restore(SimpleNamespace(query_params={"utm": "1"}))  # type: ignore[arg-type]
-    assert Path(picture).name == EMBEDDED.rows[0][0].name
-    assert question == EMBEDDED.rows[0][1]
+    assert Path(picture).name == EMBEDDED.asked[0][0].name
+    assert question == EMBEDDED.asked[0][1]
     picture, question, *_ = sharing.restore(SimpleNamespace(query_params={"q": "Why?"}))  # type: ignore[arg-type]
     assert picture == gr.skip()
     assert question == "Why?"
@@ -131,7 +131,7 @@ def test_another_budget_is_really_answered(
 
 def test_compare_replaces_it(recorded: Recorded, handlers: Handlers, engine: FakeEngine) -> None:
     show(recorded, handlers)
-    file, question = EMBEDDED.rows[0]
+    file, question = EMBEDDED.asked[0]
     shown = begin(handlers, str(file), question, 0.222)
     assert shown[1]["value"] == ""
     assert "Recorded" not in follow(handlers)[-1][3]
@@ -139,7 +139,7 @@ def test_compare_replaces_it(recorded: Recorded, handlers: Handlers, engine: Fak
 
 
 def test_what_is_going_on_is_not_replaced(recorded: Recorded, handlers: Handlers) -> None:
-    file, question = EMBEDDED.rows[0]
+    file, question = EMBEDDED.asked[0]
     begin(handlers, str(file), question, 0.222)
     assert nothing(show(recorded, handlers))
     assert nothing(show(recorded, handlers, event="first"))
@@ -166,7 +166,7 @@ def test_a_changed_model_has_none(handlers: Handlers, engine: FakeEngine, tmp_pa
     made = read(EXAMPLES / FILE)
     assert made is not None
     write(replace(made, digest="0" * 64), tmp_path / FILE)
-    rows = [{"image": str(file), "question": asked} for file, asked in EMBEDDED.rows]
+    rows = [{"image": str(file), "question": asked} for file, asked in EMBEDDED.asked]
     (tmp_path / "examples.json").write_text(json.dumps(rows))
     stale = Recorded(handlers, engine, Examples(tmp_path))
     assert stale.opening() is None

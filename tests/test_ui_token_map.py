@@ -151,7 +151,7 @@ def test_out_of_reach_is_more_than_all() -> None:
 
 
 def test_the_colours_are_those_of_saved_pictures() -> None:
-    assert f'"left": {list(overlay.ONLY_LEFT)}' in token_map._JS
+    assert f'"left": {list(overlay.ONLY_LEFT)}' in token_map.JS
 
 
 def test_templates_are_safe_for_gradio() -> None:

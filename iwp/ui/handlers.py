@@ -9,10 +9,9 @@ from typing import TYPE_CHECKING, Any
 
 import gradio as gr
 
-from iwp import media
 from iwp.budget import check_budget
 from iwp.errors import IWPError
-from iwp.events import Event, Ranked
+from iwp.events import Ranked
 from iwp.ui import hand, knobs, sides, text, timings, token_map, upload
 from iwp.ui.api import sentences
 from iwp.ui.page import Page
@@ -52,6 +51,7 @@ class Handlers:
     def begin(
         self,
         picture: str | None,
+        video: str | None,
         question: str,
         budget: float,
         left: str,
@@ -60,21 +60,23 @@ class Handlers:
         request: gr.Request,
         *settings: Any,
     ) -> tuple[Any, ...]:
-        """Check and decode what was given, and show the picture. Waits for nobody.
+        """Check and decode what was given, and show it. Waits for nobody.
 
-        `settings` are the panel's, in the order of `iwp.ui.knobs.NAMES`, or none.
+        `picture` and `video` are files, of which the page sends the one on the open tab; `settings`
+        are the panel's, in the order of `iwp.ui.knobs.NAMES`, or none.
         """
+        visitor = self.visitors.get(request.session_hash)
         with sentences():
-            if not picture:
+            if not (picture or video):
                 raise IWPError(text.NO_PICTURE)
             if not (question or "").strip():
                 raise IWPError(text.NO_QUESTION)
             budget = check_budget(budget)
             changed = knobs.read(settings, self.usual)
             chosen = sides.choose(self._engine.vlm, budget, left, right, convention, changed)
-            opened = media.open_picture(picture, max_pixels=self._settings.max_pixels)
-        asked = self.asked(opened, question, budget, chosen, picture)
-        return self._begun(self.visitors.get(request.session_hash), asked)
+            opened = self._opened(visitor, picture, video)
+        asked = self.asked(opened, question, budget, chosen, video or picture or "")
+        return self._begun(visitor, asked)
 
     def pick(self, event: gr.EventData, request: gr.Request) -> tuple[Any, ...]:
         """Begin to answer with the patches that a hand picked, against the method's choice.
@@ -117,7 +119,7 @@ class Handlers:
                 visitor.start(
                     asked.sides.start(self._engine, asked.media, asked.question, asked.budget)
                 )
-                for event in _until_ranked(visitor):
+                for event in visitor.until_ranked():
                     page = after(event, visitor, asked, asked.budget)
                     if isinstance(event, Ranked):
                         page = replace(page, token_map=token_map.ranked(asked, event, self.layers))
@@ -222,6 +224,7 @@ class Handlers:
             picture=upload.served_copy(opened.frames[0], self._cache),
             sides=chosen,
             file=file,
+            frames=upload.served_frames(opened, self._cache),
             recording=recording,
         )
 
@@ -246,6 +249,13 @@ class Handlers:
         yield from self._follow(visitor, asked, budget)
         if visitor.answered is not None:
             yield from self.repruned(request)
+
+    def _opened(self, visitor: Visitor, picture: str | None, video: str | None) -> Media:
+        if not video:
+            return upload.opened_picture(picture or "", self._settings.max_pixels)
+        if visitor.uploaded is not None and visitor.uploaded[0] == video:
+            return visitor.uploaded[1]  # decoded when it was chosen
+        return upload.opened_video(video, self._engine.vlm.adapter, self._settings.max_pixels)
 
     def _begun(self, visitor: Visitor, asked: Asked) -> tuple[Any, ...]:
         visitor.ask(asked)
@@ -280,19 +290,3 @@ class Handlers:
             current = visitor.finish(run)
         if current:
             yield visitor.show(visitor.page.ended()).answers()
-
-
-def _until_ranked(visitor: Visitor) -> Iterator[Event]:
-    """The run's events up to the ranking. The run goes on unless this ends in any other way."""
-    run, events = visitor.run, visitor.events
-    try:
-        for event in events or ():
-            if visitor.run is not run:
-                return
-            yield event
-            if isinstance(event, Ranked):
-                return
-    except BaseException:  # also when the tab is closed
-        visitor.finish(run)
-        raise
-    visitor.finish(run)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 import gradio as gr
 
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
 _USUAL_BUDGET: Final = 0.222
 _OUTPUTS: Final = 7
+_Found: TypeAlias = "tuple[str, Recording]"  # a file and what was recorded of it
 
 
 class Recorded:
@@ -45,12 +46,13 @@ class Recorded:
         """The number of the first example with a recording; None where the page has none."""
         if self._made is None or self._made.model != self._engine.vlm.name:
             return None
-        rows = enumerate(self._examples.rows, 1)
+        rows = enumerate(self._examples.asked, 1)
         return next((n for n, (file, asked) in rows if self._of(file, asked)), None)
 
     def first(
         self,
         picture: str | None,
+        video: str | None,
         question: str,
         budget: float | None,
         left: str,
@@ -62,14 +64,15 @@ class Recorded:
         """What a page that has just been opened shows: as `show`, but a link's budget stays."""
         visitor = self._handlers.visitors.get(request.session_hash)
         chosen = budget or _USUAL_BUDGET  # gradio sends 0 for an empty number
-        found = self._found(picture, question, (left, right, convention), settings)
-        if visitor.asked is not None or found is None or found.at(chosen) is None:
+        found = self._found((video, picture), question, (left, right, convention), settings)
+        if visitor.asked is not None or found is None or found[1].at(chosen) is None:
             return _unchanged()
-        return self._shown(visitor, found, str(picture), chosen)
+        return self._shown(visitor, found, chosen)
 
     def show(
         self,
         picture: str | None,
+        video: str | None,
         question: str,
         budget: float,
         left: str,
@@ -84,19 +87,19 @@ class Recorded:
         a comparison is going on.
         """
         visitor = self._handlers.visitors.get(request.session_hash)
-        found = self._found(picture, question, (left, right, convention), settings)
+        found = self._found((video, picture), question, (left, right, convention), settings)
         if found is None or visitor.waiting:
             return _unchanged()
-        return self._shown(visitor, found, str(picture), budget)
+        return self._shown(visitor, found, budget)
 
     def _found(
         self,
-        picture: str | None,
+        given: tuple[str | None, ...],
         question: str,
         chosen: tuple[str | None, str, str],
         settings: Sequence[Any],
-    ) -> Recording | None:
-        """What was recorded of this; recordings are of the usual sides and settings only."""
+    ) -> _Found | None:
+        """What was recorded of one of the given files; of the usual sides and settings only."""
         left, *others = chosen
         if left not in (sides.EVERY, None) or others != [sides.FIRST, "cut"]:
             return None
@@ -105,26 +108,27 @@ class Recorded:
             same = self._made is not None and self._made.model == self._engine.vlm.name
         except IWPError:  # Compare says what is wrong
             return None
-        return self._of(Path(picture), question) if plain and same and picture else None
+        found = ((file, self._of(Path(file), question)) for file in given if file)
+        return next(((file, one) for file, one in found if one), None) if plain and same else None
 
     def _of(self, file: Path, question: str) -> Recording | None:
         if self._made is None or not file.is_file():
             return None
         return self._made.of(digest.of_file(file), question)
 
-    def _shown(
-        self, visitor: Visitor, found: Recording, picture: str, budget: float
-    ) -> tuple[Any, ...]:
+    def _shown(self, visitor: Visitor, file_found: _Found, budget: float) -> tuple[Any, ...]:
+        file, found = file_found
         budget = found.nearest(budget)
         result = found.at(budget)
         assert result is not None
         if found.digest not in self._media:
-            self._media[found.digest] = found.media(Path(picture))
+            self._media[found.digest] = found.media(Path(file))
         chosen = sides.choose(self._engine.vlm, budget, None, sides.FIRST, "cut")
         asked = self._handlers.asked(
-            self._media[found.digest], found.question, budget, chosen, picture, found
+            self._media[found.digest], found.question, budget, chosen, file, found
         )
         visitor.ask(asked)
+        visitor.ranked = found
         visitor.show(Page(token_map=token_map.ranked(asked, found, self._handlers.layers)))
         page = visitor.show(recorded(visitor, asked, result))
         return (*page.titled(*chosen.titles), page.sweep)

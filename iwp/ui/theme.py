@@ -7,8 +7,9 @@ from typing import Any, Final
 
 import gradio as gr
 
-MAX_UPLOAD: Final = "50mb"
-_CSS: Final = [Path(__file__).with_name(f"{name}.css") for name in ("page", "outcome", "sweep")]
+from iwp.ui.upload import LARGEST
+
+STYLES: Final = [Path(__file__).with_name(f"{name}.css") for name in ("page", "outcome", "sweep")]
 
 
 class SystemFont(gr.themes.Font):
@@ -73,9 +74,9 @@ def launch_options() -> dict[str, Any]:
     """
     return {
         "theme": theme(),
-        "css_paths": _CSS,
+        "css_paths": STYLES,
         "footer_links": ["api", "settings"],
-        "max_file_size": MAX_UPLOAD,
+        "max_file_size": LARGEST,
         "run_history": False,
         "show_error": False,
         "ssr_mode": False,

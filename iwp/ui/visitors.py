@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from iwp.events import Ranked
 from iwp.ui.page import Page
 
 if TYPE_CHECKING:
@@ -34,7 +35,8 @@ class Asked:
     """One press of Compare.
 
     `run_id` is new each time, `picture` is the file that the page shows, `file` the one that was
-    uploaded. `recording` is what the page shows instead of a run, where it does.
+    uploaded. Of a video `frames` are the files of all its frames, and `picture` is the first.
+    `recording` is what the page shows instead of a run, where it does.
     """
 
     run_id: str
@@ -44,6 +46,7 @@ class Asked:
     picture: str
     sides: Sides
     file: str = ""
+    frames: tuple[str, ...] = ()
     recording: Recording | None = None
 
 
@@ -52,7 +55,9 @@ class Visitor:
     """One open tab. Events of the page change it while a run is going on.
 
     Attributes:
+        uploaded: the newest video that was chosen, decoded, and its file.
         asked: the last comparison that was asked for.
+        ranked: where its visual tokens lie and their order, once they are ranked.
         session: the encoded picture, once there is one; serves other budgets.
         baseline: the left side's answer.
         wanted: the newest budget, a fraction.
@@ -66,7 +71,9 @@ class Visitor:
         page: what the tab shows.
     """
 
+    uploaded: tuple[str, Media] | None = None
     asked: Asked | None = None
+    ranked: Ranked | Recording | None = None
     session: Session | None = None
     baseline: Answer | None = None
     wanted: float = 0.0
@@ -87,9 +94,10 @@ class Visitor:
 
     @property
     def nbytes(self) -> int:
-        """Bytes of the decoded picture and of the session."""
-        frames = self.asked.media.frames if self.asked else ()
-        pixels = sum(frame.width * frame.height for frame in frames)
+        """Bytes of what is decoded, and of the session."""
+        held = (self.asked and self.asked.media, self.uploaded and self.uploaded[1])
+        frames = {id(frame): frame for media in held if media for frame in media.frames}
+        pixels = sum(frame.width * frame.height for frame in frames.values())
         return 3 * pixels + (self.session.nbytes if self.session else 0)
 
     def show(self, page: Page) -> Page:
@@ -108,6 +116,7 @@ class Visitor:
 
     def clear(self) -> None:
         """Forget what an earlier question has led to."""
+        self.ranked = None
         self.session = None
         self.baseline = None
         self.answered = None
@@ -146,6 +155,21 @@ class Visitor:
             self.events = None
             self.idle.set()
             return True
+
+    def until_ranked(self) -> Iterator[Event]:
+        """The run's events up to the ranking. It goes on unless this ends in any other way."""
+        run, events = self.run, self.events
+        try:
+            for event in events or ():
+                if self.run is not run:
+                    return
+                yield event
+                if isinstance(event, Ranked):
+                    return
+        except BaseException:  # also when the tab is closed
+            self.finish(run)
+            raise
+        self.finish(run)
 
     def halt(self) -> None:
         """Stop what is running, and what waits to run. Returns at once."""
@@ -187,7 +211,7 @@ class Visitors:
                 return
             if not visitor.waiting:
                 held -= visitor.nbytes
-                visitor.asked = None
+                visitor.asked = visitor.uploaded = None
                 visitor.clear()
 
     def forget(self, session_hash: str | None) -> None:
