@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from iwp import flags
 from iwp.errors import InputError
 from iwp.recordings import FILE, Recording, write
+from iwp.report import megabytes
 from iwp.settings import Settings
 from iwp.ui.examples import EXAMPLES, Examples
 
@@ -32,6 +33,8 @@ def main(argv: Sequence[str]) -> int:
         raise InputError(f"There is no examples.json in {str(options.examples)!r}.")
     if options.record:
         _record(examples, options)
+    if options.folder is not None:
+        _write(Examples(options.examples), options.folder)
     return 0
 
 
@@ -75,12 +78,24 @@ def _record(examples: Examples, options: argparse.Namespace) -> None:
     logging.disable_progress_bar()
     engine = Engine.load(flags.chosen(options, Settings.from_env()))
     engine.warm_up()
-    for made in record(engine, examples.rows, options.turns):
+    for made in record(engine, examples.asked, options.turns):
         if isinstance(made, Recording):
             print(f"{made.file}: {_answers(made)}")
         else:
             write(made, options.examples / FILE)
             print(f"Recorded {len(made.entries)} examples: {made.made}")
+
+
+def _write(examples: Examples, folder: Path) -> None:
+    from iwp.gallery import site
+
+    written = site.write(examples, folder)
+    whole = sum(file.stat().st_size for file in written)
+    first = site.first_view(written, folder)
+    print(
+        f"Wrote {len(written)} files to {folder}: {megabytes(whole)}, of which a browser loads "
+        f"{megabytes(first)} at first."
+    )
 
 
 def _answers(made: Recording) -> str:
