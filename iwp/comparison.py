@@ -57,7 +57,8 @@ def rank(
     tower = tower.to("cpu") if tower else None
     times = media.clip_times
     session = Session(
-        prepared, features.cpu(), encode_s, contest, ranking, decoding, rival, tower, times
+        *(prepared, features.cpu(), encode_s, contest, ranking, decoding, rival, tower, times),
+        serial=vlm.serial,
     )
     yield Ranked(session, prepared.layout, ranking, rival)
     return session

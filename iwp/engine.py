@@ -9,9 +9,8 @@ from typing import TYPE_CHECKING
 import torch
 from PIL import Image
 
-from iwp import comparison, measure
+from iwp import comparison, measure, switching
 from iwp import sweep as sweeping
-from iwp.adapters import load
 from iwp.contest import Contest
 from iwp.errors import InputError, IWPError
 from iwp.events import Ranked
@@ -19,12 +18,13 @@ from iwp.options import check_decoding, check_options
 from iwp.pruners import PRUNERS
 from iwp.question import clean
 from iwp.run import Run
+from iwp.seat import Seat, loaded
 from iwp.settings import Settings
 from iwp.tower import watch_of
 from iwp.types import Decoding, Media
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Mapping
+    from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
     from typing import Any
 
     from iwp.adapters.base import VLM
@@ -39,13 +39,19 @@ _WARM_UP_SIZE = (640, 480)
 
 
 class Engine:
-    """Runs comparisons on one model, one at a time, from any number of threads."""
+    """Runs comparisons on one model, one at a time, from any number of threads.
+
+    Attributes:
+        settings: what the operator chose.
+        switchable: whether another model may take the model's place.
+    """
+
+    switchable = True
 
     def __init__(self, vlm: VLM, settings: Settings | None = None) -> None:
-        self.vlm = vlm
         self.settings = settings or Settings()
         self._device = threading.Lock()
-        self._threads = measure.cpu_threads(vlm.model, vlm.device, self.settings.threads)
+        self._seat = Seat(vlm, self.settings)
 
     @classmethod
     def load(cls, settings: Settings) -> Engine:
@@ -54,7 +60,21 @@ class Engine:
         Raises:
             ModelError: the model cannot be loaded.
         """
-        return cls(load(settings.model, **settings.loading), settings)
+        return cls(loaded(settings.model, settings), settings)
+
+    @property
+    def vlm(self) -> VLM:
+        """The model. Keep no hold of it: another one may take its place.
+
+        Raises:
+            ModelError: there is none at the moment.
+        """
+        return self._seat.vlm
+
+    @property
+    def source(self) -> str:
+        """The name that the model was loaded by."""
+        return self._seat.source
 
     @property
     def device_name(self) -> str:
@@ -63,8 +83,7 @@ class Engine:
 
     def warm_up(self) -> None:
         """Answers one plain picture, so that the first person's timings are honest."""
-        blank = Media((Image.new("RGB", _WARM_UP_SIZE, "gray"),))
-        self.compare(blank, "What is this?", 0.5, max_new_tokens=2).result()
+        self._start(self._warmed).result()
 
     def compare(
         self,
@@ -106,7 +125,10 @@ class Engine:
         contest = Contest(right, against, budget, convention).at(budget)
         limit = self.settings.max_new_tokens if max_new_tokens is None else max_new_tokens
         decoding = check_decoding(limit, temperature)
-        return self._start(partial(self._compare, media, clean(question), contest, decoding))
+        serial = self.vlm.serial
+        return self._start(
+            partial(self._compare, serial, media, clean(question), contest, decoding)
+        )
 
     def repruned(self, session: Session, budget: float) -> Run:
         """Answers every side that has a method again, at another budget.
@@ -118,8 +140,8 @@ class Engine:
             InputError: the budget cannot be used, or a method cannot reach it.
         """
         n = session.prepared.layout.n
-        contest = comparison.on(self.vlm, session.contest.at(budget), n)
-        return self._start(partial(comparison.answers, self.vlm, session, contest))
+        contest = comparison.on(self._seat.held(session.serial), session.contest.at(budget), n)
+        return self._start(partial(self._answers, session, contest))
 
     def sweep(self, session: Session, budgets: Iterable[float] = sweeping.BUDGETS) -> Run:
         """Answers with the right side's method at a row of budgets, 100 % among them.
@@ -131,7 +153,22 @@ class Engine:
             InputError: a budget cannot be used.
         """
         budgets = sweeping.in_order(budgets)
-        return self._start(partial(sweeping.sweep, self.vlm, session, budgets))
+        self._seat.held(session.serial)
+        return self._start(partial(self._sweep, session, budgets))
+
+    def switch(self, model: str) -> Run:
+        """Loads another model in place of this one, between two runs.
+
+        Events: Stage "freeing", "loading", "warming". The old model's memory is free before the new
+        one is loaded; where that fails, the old one is loaded again ("returning"). The run has no
+        `result`; it goes on to its end also when it is stopped. Runs that have not begun and
+        sessions of the old model are refused from then on.
+
+        Raises:
+            ModelError: reading the run raises it where the model cannot be loaded, and says which
+                one answers now.
+        """
+        return self._start(lambda _: switching.switch(self._seat, model, self._warmed))
 
     def rank(self, media: Media, question: str, *, method: Pruner | None = None) -> Ranked:
         """Ranks the visual tokens and answers nothing. Waits for the device.
@@ -145,7 +182,7 @@ class Engine:
         contest = Contest(pruner, None, budget).at(budget)
         decoding = Decoding(self.settings.max_new_tokens)
         run = self._start(
-            partial(comparison.rank, self.vlm, media, clean(question), contest, decoding)
+            partial(self._rank, self.vlm.serial, media, clean(question), contest, decoding)
         )
         ranked = [event for event in run if isinstance(event, Ranked)]
         return ranked[0]
@@ -160,18 +197,49 @@ class Engine:
 
     def _on_device(self, work: Callable[[Brake], Iterator[Event]], brake: Brake) -> Iterator[Event]:
         try:
-            with torch.no_grad(), measure.threads(self._threads):
+            with torch.no_grad(), measure.threads(self._seat.threads):
                 yield from work(brake)
         except torch.OutOfMemoryError:
             raise IWPError(
                 f"{self.device_name} ran out of memory; try a smaller picture or a smaller model."
             ) from None
 
+    # What waits for the device takes the model only when it has it.
+
     def _compare(
-        self, media: Media, question: str, contest: Contest, decoding: Decoding, brake: Brake
+        self,
+        serial: int,
+        media: Media,
+        question: str,
+        contest: Contest,
+        decoding: Decoding,
+        brake: Brake,
     ) -> Iterator[Event]:
-        session = yield from comparison.rank(self.vlm, media, question, contest, decoding, brake)
-        yield from comparison.answers(self.vlm, session, session.contest, brake)
+        session = yield from self._rank(serial, media, question, contest, decoding, brake)
+        yield from self._answers(session, session.contest, brake)
+
+    def _rank(
+        self,
+        serial: int,
+        media: Media,
+        question: str,
+        contest: Contest,
+        decoding: Decoding,
+        brake: Brake,
+    ) -> Generator[Event, None, Session]:
+        vlm = self._seat.held(serial)
+        return (yield from comparison.rank(vlm, media, question, contest, decoding, brake))
+
+    def _answers(self, session: Session, contest: Contest, brake: Brake) -> Iterator[Event]:
+        yield from comparison.answers(self._seat.held(session.serial), session, contest, brake)
+
+    def _sweep(self, session: Session, budgets: tuple[float, ...], brake: Brake) -> Iterator[Event]:
+        yield from sweeping.sweep(self._seat.held(session.serial), session, budgets, brake)
+
+    def _warmed(self, brake: Brake) -> Iterator[Event]:
+        blank = Media((Image.new("RGB", _WARM_UP_SIZE, "gray"),))
+        contest = Contest(choose_method(self.vlm, 0.5), None, 0.5)
+        return self._compare(self.vlm.serial, blank, "What is this?", contest, Decoding(2), brake)
 
 
 def choose_method(

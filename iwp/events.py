@@ -13,9 +13,15 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Stage:
-    """The run went on to its next piece of work; `waiting` means another run has the device."""
+    """The run went on to its next piece of work; `waiting` means another run has the device.
 
-    name: Literal["waiting", "encoding", "ranking", "baseline", "pruned", "sweeping"]
+    The second row is of `Engine.switch`; `returning` means that the old model is loaded again.
+    """
+
+    name: (
+        Literal["waiting", "encoding", "ranking", "baseline", "pruned", "sweeping"]
+        | Literal["freeing", "loading", "warming", "returning"]
+    )
 
 
 @dataclass(frozen=True)

@@ -30,6 +30,7 @@ class Session:
         tower: what the vision tower says of the tokens, where a method asks for it.
         times: seconds of the frames of a video; None for a picture.
         baseline: the answer with every visual token, once there is one.
+        serial: of the model that it belongs to.
         first_logits: (V,) float32 of that answer's first token, on the CPU.
     """
 
@@ -44,6 +45,7 @@ class Session:
     times: tuple[float, ...] | None = None
     baseline: Answer | None = None
     first_logits: Tensor | None = None
+    serial: int = 0
 
     @property
     def nbytes(self) -> int:

@@ -30,6 +30,7 @@ class Settings:
         max_new_tokens: longest answer.
         deadline_s: longest time that one comparison may hold the device.
         max_pixels: largest picture that is accepted.
+        models: what visitors may load in place of `model`, as names like it; none keeps it.
         threads: CPU threads of a run. 0 chooses: one for small models, whose steps are so short
             that threads spend their time waiting for each other, and torch's default for the rest.
     """
@@ -45,6 +46,7 @@ class Settings:
     deadline_s: float = 300.0
     max_pixels: int = 40_000_000
     threads: int = 0
+    models: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         for name, lowest in (("max_new_tokens", 1), ("max_pixels", 1), ("threads", 0)):
@@ -84,6 +86,7 @@ class Settings:
             deadline_s=_number(source, "IWP_DEADLINE_S", cls.deadline_s),
             max_pixels=_whole(source, "IWP_MAX_PIXELS", cls.max_pixels),
             threads=_whole(source, "IWP_THREADS", cls.threads),
+            models=_names(source, "IWP_MODELS"),
         )
 
 
@@ -93,6 +96,11 @@ def _whole(source: Mapping[str, str], name: str, default: int) -> int:
         return int(text) if text else default
     except ValueError:
         raise IWPError(f"{name} must be a whole number, not {text!r}.") from None
+
+
+def _names(source: Mapping[str, str], name: str) -> tuple[str, ...]:
+    words = (word.strip() for word in source.get(name, "").split(","))
+    return tuple(dict.fromkeys(word for word in words if word))
 
 
 def _number(source: Mapping[str, str], name: str, default: float) -> float:

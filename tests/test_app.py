@@ -47,6 +47,7 @@ class Fake:
 
     vlm = None
     device_name = "cpu"
+    source = "demo"
 
     def __init__(self, error: Exception | None = None) -> None:
         self.done: list[Any] = []

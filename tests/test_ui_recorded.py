@@ -79,7 +79,7 @@ def test_only_a_page_without_wishes_opens_one(
     recorded: Recorded, handlers: Handlers, tmp_path: Path
 ) -> None:
     sharing = Sharing(
-        handlers.usual, handlers.visitors, EMBEDDED, str(tmp_path / "c"), recorded.opening
+        lambda: handlers.usual, handlers.visitors, EMBEDDED, str(tmp_path / "c"), recorded.opening
     )
     picture, question, *_ = sharing.restore(SimpleNamespace(query_params={"utm": "1"}))  # type: ignore[arg-type]
     assert Path(picture).name == EMBEDDED.asked[0][0].name
@@ -157,7 +157,7 @@ def test_other_sides_and_settings_were_not_recorded(
 def test_another_model_has_no_recordings(
     recorded: Recorded, handlers: Handlers, engine: FakeEngine
 ) -> None:
-    engine.vlm.name = "owner/other"
+    engine.source = "/home/somebody/demo"
     assert recorded.opening() is None
     assert nothing(show(recorded, handlers))
 
@@ -177,7 +177,7 @@ def test_a_report_says_that_it_is_recorded(
     recorded: Recorded, handlers: Handlers, tmp_path: Path
 ) -> None:
     show(recorded, handlers, 2)
-    shared = Sharing(handlers.usual, handlers.visitors, EMBEDDED, str(tmp_path)).share(TAB)
+    shared = Sharing(lambda: handlers.usual, handlers.visitors, EMBEDDED, str(tmp_path)).share(TAB)
     assert shared is not None
     assert shared.query.startswith("example=2")
     assert EMBEDDED.recordings is not None

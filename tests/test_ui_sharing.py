@@ -53,7 +53,7 @@ def examples(tmp_path: Path) -> Examples:
 
 @pytest.fixture
 def sharing(handlers: Handlers, examples: Examples, tmp_path: Path) -> Sharing:
-    return Sharing(handlers.usual, handlers.visitors, examples, str(tmp_path / "cache"))
+    return Sharing(lambda: handlers.usual, handlers.visitors, examples, str(tmp_path / "cache"))
 
 
 def opened(sharing: Sharing, **params: str) -> list[Any]:
@@ -230,6 +230,7 @@ def test_the_snippet_runs_and_answers_the_same(
     sides: Sides, tiny_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     engine = Engine(iwp.load(str(tiny_folder), device="cpu"), Settings(max_new_tokens=4))
+    sides = replace(sides, serial=engine.vlm.serial)
     asked = replace(ASKED, sides=sides)
     result = sides.start(engine, MEDIA, asked.question, 0.75).result()
     code = takeaway.snippet(asked, result, sides.knobs.max_new_tokens or 4)

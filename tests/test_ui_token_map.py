@@ -38,14 +38,14 @@ def numbers(text: str | None, dtype: str) -> list[int]:
 
 def asked(left: Pruner | None, right: Pruner) -> Asked:
     media = Media((Image.new("RGB", (300, 200)),))
-    return Asked("1", media, "What?", 0.222, "/tmp/x.jpg", Sides(left, right))
+    return Asked("1", media, "What?", 0.222, "/tmp/x.jpg", Sides(left, right, layers=6))
 
 
 def ranked(left: Pruner | None = None, right: Pruner | None = None) -> TokenMapData:
     session: Any = None
     rival = centre_first(LAYOUT, seed=1) if left else None
     event = Ranked(session, LAYOUT, ORDER, rival)
-    return token_map.ranked(asked(left, right or IWP()), event, layers=6)
+    return token_map.ranked(asked(left, right or IWP()), event)
 
 
 def test_every_side_has_every_rank_once_in_prompt_order() -> None:

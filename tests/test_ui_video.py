@@ -46,7 +46,7 @@ def clip(tmp_path: Path) -> str:
 @pytest.fixture
 def previews(handlers: Handlers, engine: FakeEngine, tmp_path: Path) -> Previews:
     cache = str(tmp_path / "cache")
-    return Previews(handlers.visitors, engine.vlm.adapter, Settings().max_pixels, cache)
+    return Previews(handlers.visitors, engine, Settings().max_pixels, cache)  # type: ignore[arg-type]
 
 
 def preview(previews: Previews, video: str | None) -> Any:
@@ -182,7 +182,9 @@ def test_the_content_decides_where_both_may_come(
 def test_report_and_snippet_speak_of_a_video(handlers: Handlers, clip: str, tmp_path: Path) -> None:
     begin(handlers, None, "What moves?", 0.25, video=clip)
     follow(handlers)
-    sharing = Sharing(handlers.usual, handlers.visitors, Examples(Path("/nowhere")), str(tmp_path))
+    sharing = Sharing(
+        lambda: handlers.usual, handlers.visitors, Examples(Path("/nowhere")), str(tmp_path)
+    )
     share = sharing.share(TAB)
     assert share is not None
     assert share.video
@@ -209,7 +211,7 @@ def test_an_example_can_be_a_clip(handlers: Handlers, clip: str, tmp_path: Path)
     examples = Examples(folder)
     assert examples.rows == ((folder / "one.jpg", "What moves?"),)
     assert examples.number_of(clip) == 1
-    sharing = Sharing(handlers.usual, handlers.visitors, examples, str(tmp_path / "cache"))
+    sharing = Sharing(lambda: handlers.usual, handlers.visitors, examples, str(tmp_path / "cache"))
     request: Any = SimpleNamespace(query_params={"example": "1"}, session_hash="tab")
     for given in (sharing.choose(0), sharing.draw(""), sharing.restore(request)):
         tab, video = given[-2:]

@@ -182,10 +182,10 @@ def test_the_overlay_and_the_page_read_frames(name: str) -> None:
     media = _video(4)
     layout = _adapter(name).prepare(media, "What?").layout
     ranks = torch.arange(layout.n)
-    asked = Asked("1", media, "What?", 0.5, "a.png", Sides(None, IWP()))
+    asked = Asked("1", media, "What?", 0.5, "a.png", Sides(None, IWP(), layers=tiny.LAYERS))
     session: Any = None
     event = Ranked(session, layout, Ranking(ranks, ranks.float()))
-    drawn = token_map.ranked(asked, event, layers=tiny.LAYERS)
+    drawn = token_map.ranked(asked, event)
     assert [grid.label for grid in drawn.grids] == [grid.label for grid in layout.grids]
     for grid in layout.grids:
         shown = overlay.render(media, layout, ranks, layout.n, grid=grid.id)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from iwp.adapters import loading
 from iwp.adapters.base import VLM, Adapter, Prepared
 from iwp.adapters.idefics3 import Idefics3, SmolVLM
 from iwp.adapters.internvl import InternVL
@@ -14,7 +15,7 @@ from iwp.adapters.qwen2_5_vl import Qwen2_5VL
 from iwp.adapters.qwen2_vl import Qwen2VL
 from iwp.adapters.qwen3_vl import Qwen3VL
 
-__all__ = ["ADAPTERS", "DEMO", "VLM", "Adapter", "Prepared", "load"]
+__all__ = ["ADAPTERS", "DEMO", "VLM", "Adapter", "Prepared", "check", "load"]
 
 ADAPTERS: dict[str, type[Adapter]] = {
     family.model_type: family
@@ -64,3 +65,12 @@ def load(
     """
     placement = Placement.choose(device, dtype, attention, device_map, quantization)
     return read_model(model_id, ADAPTERS, placement, revision or None)
+
+
+def check(model_id: str) -> None:
+    """Refuse a model before anything of it is loaded, as far as its name and its config tell.
+
+    Raises:
+        ModelError: there is no such model, or IWP does not know its family.
+    """
+    loading.check(model_id, ADAPTERS)

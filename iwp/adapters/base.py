@@ -6,6 +6,7 @@ import threading
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from itertools import count
 from typing import Any, ClassVar, TypedDict
 
 import torch
@@ -184,6 +185,7 @@ class VLM:
         device: where it runs.
         attention: the attention kernel it runs with, such as "sdpa".
         pruner: IWP settings recommended for this model, e.g. {"layer": 4}; empty = the paper's.
+        serial: tells loaded models apart, also two of the same files.
     """
 
     model: Any
@@ -193,3 +195,4 @@ class VLM:
     device: torch.device
     attention: str
     pruner: Mapping[str, Any] = field(default_factory=dict)
+    serial: int = field(default_factory=count(1).__next__, compare=False)

@@ -56,7 +56,7 @@ def record(
     del options["budget"]
     yield Recordings(
         model=vlm.name,
-        digest=digest.of_model(vlm.name),
+        digest=digest.of_model(engine.source),
         attention=vlm.attention,
         device=engine.device_name,
         layers=len(vlm.adapter.decoder_layers),

@@ -179,7 +179,7 @@ def _example(
             sides=_sides(recordings, _BUDGET),
             frames=upload.served_frames(media, cache),
         )
-        map_data = token_map.ranked(asked, one, recordings.layers)
+        map_data = token_map.ranked(asked, one)
         pictures: dict[str, Path] = {}
         content = {
             "number": number,
@@ -207,7 +207,7 @@ def _result(
 
 
 def _sides(recordings: Recordings, budget: float) -> Sides:
-    return Sides(None, recordings.method(budget))
+    return Sides(None, recordings.method(budget), layers=recordings.layers)
 
 
 def _served(value: Any, number: int, pictures: dict[str, Path]) -> Any:

@@ -23,6 +23,10 @@ def of_folder(folder: Path) -> str:
     return whole.hexdigest()
 
 
-def of_model(name: str) -> str:
-    """Digest of the embedded model; empty for others, whose files are large or elsewhere."""
-    return of_folder(DEMO_FOLDER) if name == DEMO and DEMO_FOLDER.is_dir() else ""
+def of_model(source: str) -> str:
+    """Digest of the embedded model; empty for others, whose files are large or elsewhere.
+
+    Args:
+        source: what `iwp.load` takes.
+    """
+    return of_folder(DEMO_FOLDER) if source == DEMO and DEMO_FOLDER.is_dir() else ""

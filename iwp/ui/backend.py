@@ -30,7 +30,17 @@ class PageRun(Protocol):
 class Backend(Protocol):
     """Runs comparisons: see `iwp.engine.Engine`."""
 
-    vlm: VLM
+    @property
+    def vlm(self) -> VLM:
+        """The model that answers. Raises `ModelError` while another one is being loaded."""
+
+    @property
+    def switchable(self) -> bool:
+        """Whether another model may take its place."""
+
+    @property
+    def source(self) -> str:
+        """The name that the model was loaded by."""
 
     @property
     def device_name(self) -> str:
@@ -55,3 +65,6 @@ class Backend(Protocol):
 
     def sweep(self, session: Session) -> PageRun:
         """Start answering at a row of budgets."""
+
+    def switch(self, model: str) -> PageRun:
+        """Start loading another model in place of this one."""

@@ -12,8 +12,8 @@ from iwp.errors import IWPError
 from iwp.ui import text, upload
 
 if TYPE_CHECKING:
-    from iwp.adapters.base import Adapter
     from iwp.types import Media
+    from iwp.ui.backend import Backend
     from iwp.ui.visitors import Visitors
 
 _MOST: Final = 16  # frames, spread over the video
@@ -56,10 +56,10 @@ class ClipPreview(gr.HTML):
 class Previews:
     """The function behind choosing a video."""
 
-    def __init__(self, visitors: Visitors, adapter: Adapter, max_pixels: int, cache: str) -> None:
+    def __init__(self, visitors: Visitors, engine: Backend, max_pixels: int, cache: str) -> None:
         """`max_pixels` is the largest frame; from `cache` the page may show pictures."""
         self._visitors = visitors
-        self._adapter = adapter
+        self._engine = engine
         self._max_pixels = max_pixels
         self._cache = cache
 
@@ -70,7 +70,7 @@ class Previews:
         if not video:
             return None
         try:
-            media = upload.opened_video(video, self._adapter, self._max_pixels)
+            media = upload.opened_video(video, self._engine.vlm.adapter, self._max_pixels)
         except IWPError as error:
             return ClipPreviewData(words=str(error))
         visitor.uploaded = (video, media)

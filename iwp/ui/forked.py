@@ -11,11 +11,12 @@ from collections.abc import Callable, Generator, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from iwp.errors import IWPError
+from iwp.errors import IWPError, ModelError
 from iwp.events import Event
 from iwp.results import RunResult
 from iwp.run import result_of
 from iwp.types import Convention, Media
+from iwp.ui import text
 
 if TYPE_CHECKING:
     from iwp.engine import Engine
@@ -68,11 +69,17 @@ class ForkedRun:
 
 
 class ForkedEngine:
-    """Looks like `Engine` to the page; every run is one call of a lent generator."""
+    """Looks like `Engine` to the page; every run is one call of a lent generator.
+
+    Its model stays: a fork has the weights that were there when the page started.
+    """
+
+    switchable = False
 
     def __init__(self, engine: Engine, lend: Lend) -> None:
         """`lend` decorates a generator so that it runs where the GPU is."""
         self.vlm = engine.vlm
+        self.source = engine.source
         self.device_name = engine.device_name
 
         def events(start: Callable[[], Run]) -> Generator[Event | Refused, None, None]:
@@ -120,3 +127,11 @@ class ForkedEngine:
     def sweep(self, session: Session) -> ForkedRun:
         """As `Engine.sweep`."""
         return ForkedRun(self._sweep(session))
+
+    def switch(self, model: str) -> ForkedRun:  # noqa: ARG002 - whatever it is
+        """Refuses: see `switchable`.
+
+        Raises:
+            ModelError: always.
+        """
+        raise ModelError(text.NO_SWITCH)

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import gradio as gr
 
 from iwp.budget import check_budget
-from iwp.errors import IWPError
+from iwp.errors import IWPError, ModelError
 from iwp.events import Ranked
 from iwp.ui import hand, knobs, sides, text, timings, token_map, upload
 from iwp.ui.api import sentences
@@ -32,8 +33,6 @@ class Handlers:
 
     Attributes:
         visitors: the open tabs.
-        usual: the settings before anything is changed, by name.
-        layers: of the model's decoder.
     """
 
     def __init__(self, engine: Backend, settings: Settings, cache: str) -> None:
@@ -43,8 +42,14 @@ class Handlers:
         self._cache = cache
         self.visitors = Visitors()
         self._numbers = itertools.count(1)
-        self.layers = len(engine.vlm.adapter.decoder_layers)
-        self.usual = knobs.recommended(engine.vlm, settings.max_new_tokens)
+        self._usual = knobs.recommended(engine.vlm, settings.max_new_tokens)
+
+    @property
+    def usual(self) -> Mapping[str, Any]:
+        """The settings before anything is changed, by name; without a model those of the last."""
+        with suppress(ModelError):
+            self._usual = knobs.recommended(self._engine.vlm, self._settings.max_new_tokens)
+        return self._usual
 
     # --- Compare -------------------------------------------------------------------------
 
@@ -122,7 +127,7 @@ class Handlers:
                 for event in visitor.until_ranked():
                     page = after(event, visitor, asked, asked.budget)
                     if isinstance(event, Ranked):
-                        page = replace(page, token_map=token_map.ranked(asked, event, self.layers))
+                        page = replace(page, token_map=token_map.ranked(asked, event))
                     yield visitor.show(page).values()
         except gr.Error:
             yield visitor.show(visitor.page.ended()).values()

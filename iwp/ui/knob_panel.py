@@ -16,28 +16,31 @@ from iwp.ui.menus import Amount, Menu
 
 
 def panel(usual: Mapping[str, Any], layers: int) -> list[Any]:
-    """The fields, folded away, in the order of `NAMES`.
+    """The fields, in the order of `NAMES`.
 
     Args:
         usual: what they show at first: see `iwp.ui.knobs.recommended`.
         layers: how many the model's decoder has.
     """
     fields: dict[str, Any] = {}
-    with gr.Accordion(text.SETTINGS, open=False, elem_id="settings"):
-        with gr.Row(elem_classes="knobs"):
-            # A menu: an empty number looks like 0, which is a layer of its own.
-            places = [(text.RECOMMENDED, RECOMMENDED), *((str(i), i) for i in range(layers))]
-            fields["layer"] = _menu("layer", places, usual["layer"])
-            most = usual["max_new_tokens"]
-            fields["max_new_tokens"] = _amount("max_new_tokens", most, 1, most, 1)
-            fields["temperature"] = _amount("temperature", usual["temperature"], 0, HOTTEST, 0.1)
-        gr.HTML(
-            f"<p>{escape(text.SETTINGS_NOTE)}</p>", elem_id="settings-note", apply_default_css=False
-        )
-        with gr.Row(elem_classes="knobs"):
-            for name in OPTIONS:
-                fields[name] = _option(name, usual[name])
+    with gr.Row(elem_classes="knobs"):
+        fields["layer"] = _menu("layer", places(layers), usual["layer"])
+        most = usual["max_new_tokens"]
+        fields["max_new_tokens"] = _amount("max_new_tokens", most, 1, most, 1)
+        fields["temperature"] = _amount("temperature", usual["temperature"], 0, HOTTEST, 0.1)
+    gr.HTML(
+        f"<p>{escape(text.SETTINGS_NOTE)}</p>", elem_id="settings-note", apply_default_css=False
+    )
+    with gr.Row(elem_classes="knobs"):
+        for name in OPTIONS:
+            fields[name] = _option(name, usual[name])
     return [fields[name] for name in NAMES]
+
+
+def places(layers: int) -> list[Any]:
+    """The entries of the layer's menu, for a decoder of so many layers."""
+    # A menu: an empty number looks like 0, which is a layer of its own.
+    return [(text.RECOMMENDED, RECOMMENDED), *((str(i), i) for i in range(layers))]
 
 
 def _option(name: str, value: Any) -> Any:

@@ -8,15 +8,18 @@ from typing import TYPE_CHECKING, Any, Final
 
 import gradio as gr
 
+from iwp.catalogue import Catalogue
 from iwp.pruners import PRUNERS
-from iwp.ui import header, sides, text
+from iwp.ui import header, model_panel, sides, text
 from iwp.ui.clip_preview import ClipPreview
 from iwp.ui.download import Download
 from iwp.ui.examples import EXAMPLES, Examples
 from iwp.ui.knob_panel import panel
 from iwp.ui.knobs import recommended
 from iwp.ui.menus import Menu, Switch
+from iwp.ui.model_panel import ModelPanel
 from iwp.ui.share_bar import ShareBar
+from iwp.ui.switches import about
 from iwp.ui.token_map import TokenMap
 from iwp.ui.token_sides import KeptTokens
 from iwp.ui.upload import VIDEO_TYPES, PictureUpload, VideoUpload
@@ -25,7 +28,6 @@ from iwp.ui.wiring import wire
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from iwp.adapters.base import VLM
     from iwp.settings import Settings
     from iwp.ui.backend import Backend
 
@@ -51,6 +53,8 @@ class Asking:
     examples: gr.Dataset | None
     random: gr.Button | None
     knobs: list[Any]  # in the order of `iwp.ui.knobs.NAMES`
+    models: ModelPanel | None
+    about: gr.HTML
 
 
 @dataclass(frozen=True)
@@ -76,32 +80,36 @@ def build_demo(engine: Backend, settings: Settings, examples: Path = EXAMPLES) -
         settings: what the operator chose.
         examples: a folder with `examples.json`; without it the page shows no examples.
     """
-    offered = Examples(examples)
+    offered, catalogue = Examples(examples), Catalogue.of(settings)
     with gr.Blocks(title=text.TITLE, analytics_enabled=False, delete_cache=_CACHE_SECONDS) as demo:
-        _html("header", header.render(header.facts(engine)))
+        head = _html("header", header.render(header.facts(engine)))
         with gr.Row(elem_id="columns"):
             with gr.Column(scale=4, min_width=320):
-                about = text.DEMO_MODEL if settings.model == "demo" else text.OTHER_MODEL
-                asking = _asking(offered, about, engine.vlm, settings.max_new_tokens)
+                asking = _asking(offered, catalogue, engine, settings)
             with gr.Column(scale=7, min_width=320):
                 showing = _showing()
-        wire(demo, engine, settings, offered, asking, showing)
+        wire(demo, engine, settings, offered, asking, showing, head)
     demo.queue(max_size=MAX_WAITING, default_concurrency_limit=4)
     return demo
 
 
-def _asking(examples: Examples, about: str, vlm: VLM, limit: int) -> Asking:
+def _asking(
+    examples: Examples, catalogue: Catalogue, engine: Backend, settings: Settings
+) -> Asking:
     tabs, picture, video, preview = _media()
     question = gr.Textbox(
         label=text.QUESTION, placeholder=text.QUESTION_HINT, max_lines=4, elem_id="question"
     )
     left, right, convention = _sides()
-    fields = panel(recommended(vlm, limit), len(vlm.adapter.decoder_layers))
+    with gr.Accordion(text.SETTINGS, open=False, elem_id="settings"):
+        models = model_panel.panel(catalogue, engine)
+        usual = recommended(engine.vlm, settings.max_new_tokens)
+        fields = panel(usual, len(engine.vlm.adapter.decoder_layers))
     with gr.Row(elem_id="buttons"):
         compare = gr.Button(text.COMPARE, variant="primary", elem_id="compare")
         stop = gr.Button(text.STOP, elem_id="stop", min_width=96, scale=0)
     status = _html("status")
-    _html("about", f"<p>{escape(about)}</p>")
+    told = _html("about", about(settings.model))
     listed = drawn = None
     if rows := [[str(shown), asked] for shown, asked in examples.rows]:
         listed = gr.Dataset(
@@ -114,7 +122,7 @@ def _asking(examples: Examples, about: str, vlm: VLM, limit: int) -> Asking:
         drawn = gr.Button(text.RANDOM, size="sm", elem_id="random")
     return Asking(
         *(tabs, picture, video, preview, question, left, right, convention),
-        *(compare, stop, status, listed, drawn, fields),
+        *(compare, stop, status, listed, drawn, fields, models, told),
     )
 
 

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 import gradio as gr
 
-from iwp.errors import IWPError
+from iwp.adapters import DEMO
+from iwp.errors import IWPError, ModelError
 from iwp.recordings import digest
 from iwp.ui import knobs, sides, token_map
 from iwp.ui.page import Page
@@ -44,7 +45,7 @@ class Recorded:
 
     def opening(self) -> int | None:
         """The number of the first example with a recording; None where the page has none."""
-        if self._made is None or self._made.model != self._engine.vlm.name:
+        if not self._same():
             return None
         rows = enumerate(self._examples.asked, 1)
         return next((n for n, (file, asked) in rows if self._of(file, asked)), None)
@@ -105,11 +106,23 @@ class Recorded:
             return None
         try:
             plain = knobs.read(settings, self._handlers.usual) == knobs.Knobs()
-            same = self._made is not None and self._made.model == self._engine.vlm.name
         except IWPError:  # Compare says what is wrong
             return None
         found = ((file, self._of(Path(file), question)) for file in given if file)
-        return next(((file, one) for file, one in found if one), None) if plain and same else None
+        if not plain or not self._same():
+            return None
+        return next(((file, one) for file, one in found if one), None)
+
+    def _same(self) -> bool:
+        """Whether the recorded model is the one that answers now."""
+        if self._made is None:
+            return False
+        try:
+            if self._made.digest:  # only the embedded model has one; folders may be called like it
+                return self._engine.source == DEMO and bool(self._engine.vlm)
+            return self._engine.vlm.name == self._made.model
+        except ModelError:  # another one is being loaded
+            return False
 
     def _of(self, file: Path, question: str) -> Recording | None:
         if self._made is None or not file.is_file():
@@ -129,7 +142,7 @@ class Recorded:
         )
         visitor.ask(asked)
         visitor.ranked = found
-        visitor.show(Page(token_map=token_map.ranked(asked, found, self._handlers.layers)))
+        visitor.show(Page(token_map=token_map.ranked(asked, found)))
         page = visitor.show(recorded(visitor, asked, result))
         return (*page.titled(*chosen.titles), page.sweep)
 

@@ -22,13 +22,13 @@ class Sharing:
 
     def __init__(
         self,
-        usual: Mapping[str, Any],
+        usual: Callable[[], Mapping[str, Any]],
         visitors: Visitors,
         examples: Examples,
         cache: str,
         opening: Callable[[], int | None] = lambda: None,
     ) -> None:
-        """`usual` are the settings unchanged; from `cache` the page may show pictures.
+        """`usual` says the settings unchanged; from `cache` the page may show pictures.
 
         `opening` says which example an address without wishes opens, if any.
         """
@@ -51,7 +51,7 @@ class Sharing:
             video=asked.media.kind == "video",
         )
         if result is not None:
-            limit = asked.sides.knobs.max_new_tokens or self._usual["max_new_tokens"]
+            limit = asked.sides.knobs.max_new_tokens or self._usual()["max_new_tokens"]
             share.snippet = takeaway.snippet(asked, result, limit)
             share.report = takeaway.document(asked, result, limit, example)
         return share
@@ -62,7 +62,7 @@ class Sharing:
         In this order: picture, question, sides, budget, a status, settings, tab, video.
         """
         said = dict(request.query_params)
-        linked = links.read(said, len(self._examples.rows), self._usual)
+        linked = links.read(said, len(self._examples.rows), self._usual())
         number, wrong = linked.example, ", ".join(linked.wrong)
         if linked == links.Linked():
             number = self._opening()

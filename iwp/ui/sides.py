@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Final, cast
 
 from iwp.contest import Contest
 from iwp.engine import choose_method
+from iwp.errors import InputError
 from iwp.pruners import PRUNERS, HandPicked
 from iwp.ui import text
 from iwp.ui.knobs import Knobs
@@ -32,12 +33,16 @@ class Sides:
         right: the right side's.
         convention: what both sides' budget is a fraction of.
         knobs: what was changed from the recommended settings.
+        serial: of the model that they were chosen for.
+        layers: of its decoder.
     """
 
     left: Pruner | None
     right: Pruner
     convention: Convention = "cut"
     knobs: Knobs = field(default_factory=Knobs)
+    serial: int = 0
+    layers: int = 0
 
     @property
     def titles(self) -> tuple[str, str]:
@@ -54,8 +59,10 @@ class Sides:
         """Start comparing them.
 
         Raises:
-            InputError: the question or the budget cannot be used.
+            InputError: the question or the budget cannot be used, or another model answers now.
         """
+        if engine.vlm.serial != self.serial:
+            raise InputError(text.MODEL_CHANGED)
         return engine.compare(
             media,
             question,
@@ -113,4 +120,8 @@ def choose(
         budget=budget,
         convention=cast("Convention", convention),  # refused there if it is none
     )
-    return Sides(contest.rival, contest.method, contest.convention, knobs)
+    return Sides(
+        *(contest.rival, contest.method, contest.convention, knobs),
+        serial=vlm.serial,
+        layers=len(vlm.adapter.decoder_layers),
+    )

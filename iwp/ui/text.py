@@ -73,6 +73,25 @@ PICK_LATER: Final = "Let a comparison finish first, then pick patches."
 SWEEP_HAND: Final = "What a hand picked has no other budgets. Press Compare, then sweep."
 ANSWER_HINT: Final = "The answer appears here."
 
+MODEL: Final = "Model"
+LOAD_MODEL: Final = "Load this model"
+MODEL_NOTE: Final = (
+    "One model answers everybody on this page: the one before is taken out of memory first, after "
+    "the answers that are going on."
+)
+NO_SWITCH: Final = (
+    "This host lends its GPU for one question at a time, so the model cannot be changed here."
+)
+SWITCHING: Final = {
+    "waiting": "Waiting for another run to finish",
+    "freeing": "Freeing the memory of {old}",
+    "loading": "Loading {new}",
+    "warming": "Warming up {new}",
+    "returning": "{new} does not work out; loading {old} again",
+}
+SWITCHED: Final = "{} is loaded and warmed up. Press Compare to ask it."
+SAME_MODEL: Final = "{} answers already."
+MODEL_CHANGED: Final = "The model has been changed meanwhile. Press Compare to ask the new one."
 RECORDED: Final = "Recorded, not run just now: {}."
 RECORDED_STATUS: Final = "A recorded result. Press Compare to run it, or move the budget."
 SWEEP_RECORDED: Final = "What stands here is recorded. Press Compare, then sweep."

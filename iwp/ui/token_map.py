@@ -100,13 +100,12 @@ def unranked(asked: Asked) -> TokenMapData:
     )
 
 
-def ranked(asked: Asked, event: Ranked | Recording, layers: int) -> TokenMapData:
+def ranked(asked: Asked, event: Ranked | Recording) -> TokenMapData:
     """The picture with the order of its visual tokens on each side.
 
     Args:
         asked: the comparison.
         event: where the tokens lie, and their ranks, just found or recorded.
-        layers: how many the model's decoder has.
     """
     layout, convention = event.layout, asked.sides.convention
     rankings = (event.rival, event.ranking) if event.rival is not None else (event.ranking,)
@@ -114,7 +113,7 @@ def ranked(asked: Asked, event: Ranked | Recording, layers: int) -> TokenMapData
         side_data(
             called(pruner),
             ranking,
-            kept_at(pruner, convention, layout.n, layers) if redraws(pruner) else None,
+            kept_at(pruner, convention, layout.n, asked.sides.layers) if redraws(pruner) else None,
             merges=pruner.merges,
             fixed=isinstance(pruner, HandPicked),
         )

@@ -13,6 +13,7 @@ from iwp.ui.handlers import Handlers
 from iwp.ui.recorded import Recorded
 from iwp.ui.sharing import Sharing
 from iwp.ui.sweeps import Sweeps
+from iwp.ui.switches import Switches
 
 if TYPE_CHECKING:
     from iwp.settings import Settings
@@ -57,15 +58,18 @@ def wire(
     examples: Examples,
     asking: Asking,
     showing: Showing,
+    head: gr.HTML,
 ) -> None:
     """Connect events and handlers. Only `/compare` is public."""
     cache = showing.token_map.GRADIO_CACHE
     handlers = Handlers(engine, settings, cache)
-    previews = Previews(handlers.visitors, engine.vlm.adapter, settings.max_pixels, cache)
+    previews = Previews(handlers.visitors, engine, settings.max_pixels, cache)
     sweeps = Sweeps(engine, handlers.visitors)
     recorded = Recorded(handlers, engine, examples)
     exports = Exports(handlers.visitors, cache)
-    sharing = Sharing(handlers.usual, handlers.visitors, examples, cache, recorded.opening)
+    sharing = Sharing(
+        *(lambda: handlers.usual, handlers.visitors, examples, cache, recorded.opening)
+    )
     budget = gr.Number(visible="hidden")  # in the page, so that a link's budget reaches the script
     asked = [asking.picture, asking.question]
     sides = [asking.left, asking.right, asking.convention]
@@ -119,7 +123,15 @@ def wire(
     halted.then(None, None, None, cancels=[*going, repruned, swept])
     rest = halted.then(handlers.last, None, [*answers, showing.swept], queue=False, **_PRIVATE)
 
-    loaded = demo.load(
+    opened = demo.load
+    if asking.models is not None:
+        switches = Switches(engine, handlers, asking.models.catalogue)
+        own = [head, asking.about, asking.models.menu, asking.models.status, *asking.knobs]
+        asking.models.load.click(switches.switch, asking.models.menu, own, **_PRIVATE, **_DEVICE)
+        begun.success(switches.named, None, own[:2], queue=False, **_PRIVATE)
+        # Before a link's settings are filled in.
+        opened = demo.load(switches.shown, None, own, queue=False, **_PRIVATE).then
+    loaded = opened(
         sharing.restore,
         None,
         [*asked, *sides, budget, asking.status, *asking.knobs, asking.tabs, asking.video],

@@ -57,8 +57,10 @@ class FakeEngine:
                 sampling=Sampling(4),
             ),
             pruner={"layer": 2},
+            serial=1,
         )
         self.device_name = "cpu"
+        self.source = "demo"
         self.word_s = word_s
         self.words = words
         self.crops = crops

@@ -1,0 +1,95 @@
+"""Recorded examples on the page: shown at once, and no model is asked."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from iwp.ui.examples import EXAMPLES, Examples
+from tests.browser.conftest import Visit, serve
+from tests.browser.fake import FakeEngine
+
+pytestmark = pytest.mark.browser
+Open = Callable[..., Visit]
+EMBEDDED = Examples(EXAMPLES)
+
+
+@pytest.fixture(scope="module")
+def demo_engine() -> FakeEngine:
+    fake = FakeEngine(word_s=0.01)
+    fake.vlm.name = "demo"
+    return fake
+
+
+@pytest.fixture(scope="module")
+def page(demo_engine: FakeEngine) -> Iterator[str]:
+    yield from serve(demo_engine, EXAMPLES)
+
+
+def recorded(number: int, budget: float = 0.222) -> tuple[str, str]:
+    assert EMBEDDED.recordings is not None
+    result = EMBEDDED.recordings.entries[number - 1].at(budget)
+    assert result is not None
+    return result.baseline.answer, result.pruned.answer
+
+
+def shows(opened: Visit, number: int, budget: float = 0.222) -> None:
+    left, right = recorded(number, budget)
+    opened.page.wait_for_function(
+        """([question, left, right]) => {
+            const value = (box) => document.querySelector(box + " textarea").value;
+            return value("#question") === question && value("#baseline") === left
+                && value("#pruned") === right;
+        }""",
+        arg=[EMBEDDED.question(number), left, right],
+    )
+    opened.wait_for_text("#timings", "Recorded, not run just now")
+
+
+def test_the_first_example_stands_there_when_the_page_opens(
+    visit: Open, page: str, demo_engine: FakeEngine, pictures_folder: Path
+) -> None:
+    opened = visit(page)
+    shows(opened, 1)
+    opened.page.wait_for_selector(".token-map[data-state=ranked]")
+    assert demo_engine.runs == []
+    opened.page.screenshot(path=pictures_folder / "recorded.png", full_page=True)
+
+
+def test_examples_and_presets_come_from_the_file(
+    visit: Open, page: str, demo_engine: FakeEngine, pictures_folder: Path
+) -> None:
+    opened = visit(page)
+    shows(opened, 1)
+    runs = len(demo_engine.runs)
+    for number in (4, len(EMBEDDED.asked)):  # the last one is a clip
+        opened.page.click(f"#examples tr:has-text('{EMBEDDED.question(number)}')")
+        shows(opened, number)
+    assert opened.view("map.frames.length") > 1
+    opened.page.click(".presets button:text-is('11.1 %')")
+    opened.wait_for_text("#timings", "11.1 %")
+    shows(opened, len(EMBEDDED.asked), 0.111)
+    assert len(demo_engine.runs) == runs
+    opened.page.screenshot(path=pictures_folder / "recorded-clip.png", full_page=True)
+
+
+def test_compare_and_other_budgets_ask_the_model(
+    visit: Open, page: str, demo_engine: FakeEngine
+) -> None:
+    opened = visit(page)
+    shows(opened, 1)
+    opened.page.focus(".range")
+    opened.page.keyboard.press("ArrowRight")
+    opened.wait_for_text("#status", "Done")
+    assert "tokens looked at" in opened.answer("pruned")
+    assert demo_engine.runs[-1] == ("compare", 0.223)
+    opened.page.click("#compare")
+    opened.page.wait_for_function("!document.querySelector('#timings').innerText")
+    opened.wait_for_text("#status", "Done")
+    assert "Recorded" not in opened.page.inner_text("#timings")
+
+
+def test_a_link_opens_its_own_example(visit: Open, page: str) -> None:
+    shows(visit(f"{page}?example=2&b=11.1"), 2, 0.111)
