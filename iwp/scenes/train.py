@@ -22,6 +22,7 @@ from torch import Tensor
 from transformers import AutoTokenizer, LlavaOnevisionForConditionalGeneration
 
 from iwp.scenes.batches import SEGMENTS, SMALLEST, START, Batch, Batches
+from iwp.scenes.clip_words import ClipWords
 from iwp.scenes.crops import ATTRIBUTES
 from iwp.scenes.network import make_config, make_model, make_processor, make_tokenizer
 from iwp.scenes.optimizers import optimizers, set_rate
@@ -41,7 +42,9 @@ class Trainer:
         self.tokenizer = make_tokenizer()
         self.model = make_model(make_config(self.tokenizer), args.seed).to(self.device)
         ids = [self.tokenizer.convert_tokens_to_ids(list(w)) for w in _WORDS]
-        self.words = PatchWords(self.model.config.text_config.hidden_size, ids).to(self.device)
+        width = self.model.config.text_config.hidden_size
+        self.words = PatchWords(width, ids).to(self.device)
+        self.clip_words = ClipWords(width).to(self.device)
         self.packed = PackedModel(
             self.model, torch.bfloat16 if args.dtype == "bfloat16" else torch.float32
         )
@@ -56,8 +59,9 @@ class Trainer:
     def begin_questions(self) -> None:
         """From the tower alone to the whole model."""
         self.phase, self.step = "questions", 0
+        lessons = torch.nn.ModuleList((self.words, self.clip_words))
         self.optimizers = optimizers(
-            self.model, self.words, self.args.muon, self.args.adam, tower_only=False
+            self.model, lessons, self.args.muon, self.args.adam, tower_only=False
         )
 
     def save(self, path: Path) -> None:
@@ -67,6 +71,7 @@ class Trainer:
             "step": self.step,
             "model": self.model.state_dict(),
             "words": self.words.state_dict(),
+            "clip_words": self.clip_words.state_dict(),
             "optimizers": [o.state_dict() for o in self.optimizers],
         }
         temporary = path.with_suffix(".tmp")
@@ -81,6 +86,7 @@ class Trainer:
         self.step = state["step"]
         self.model.load_state_dict(state["model"])
         self.words.load_state_dict(state["words"])
+        self.clip_words.load_state_dict(state["clip_words"])
         for optimizer, saved in zip(self.optimizers, state["optimizers"], strict=True):
             rates = [(group["base"], group["share"]) for group in optimizer.param_groups]
             optimizer.load_state_dict(saved)
@@ -155,7 +161,14 @@ class Trainer:
         visual = torch.arange(prefix.shape[1], device=self.device) >= len(self.start)
         rng = np.random.default_rng([self.args.seed, 3, self.step])
         blind = rng.random(tokens.shape[1]) < self.args.blind
-        hidden = self.packed.decode(prefix, tokens, visual, BLIND_LAYERS, *self._tensors(blind))
+        hidden, early = self.packed.decode(
+            prefix, tokens, visual, BLIND_LAYERS, *self._tensors(blind)
+        )
+        noticed: list[float] = []
+        if batch.frames:
+            cells = early[:, len(self.start) : -1].flatten(0, 1)  # the last one ends the clip
+            clip_loss, noticed = self.clip_words(cells, labels.transpose(0, 1).flatten(1))
+            patch_loss = patch_loss + clip_loss
         say = answers[:, :, 1:]
         logits = hidden[:, :, :-1][say].float() @ embeddings.T
         target = tokens[:, :, 1:][say]
@@ -175,6 +188,7 @@ class Trainer:
                 out[kind].append(exact[i, j])
                 out["blind" if blind[j] else "seeing"].append(exact[i, j])
         means = {k: float(np.mean(v)) for k, v in sorted(out.items())}
+        means.update(zip(("motion", "arrival"), noticed, strict=False))
         return {"loss": loss.item(), "patch": patch_loss.item(), "glyph": accuracy[2], **means}
 
     def export(self, folder: Path) -> None:
