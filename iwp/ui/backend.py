@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
     from iwp.adapters.base import VLM
-    from iwp.events import Event
+    from iwp.events import Event, Ranked
     from iwp.pruners.base import Pruner
     from iwp.results import RunResult
     from iwp.session import Session
@@ -31,6 +31,7 @@ class Backend(Protocol):
     """Runs comparisons: see `iwp.engine.Engine`."""
 
     vlm: VLM
+    glimpse_s: float | None
 
     @property
     def device_name(self) -> str:
@@ -52,6 +53,9 @@ class Backend(Protocol):
 
     def repruned(self, session: Session, budget: float) -> PageRun:
         """Start every side that has a method again at another budget."""
+
+    def glimpse(self, media: Media, question: str, budget: float) -> Ranked | None:
+        """Rank the tokens of a camera's frame; None while the device is busy."""
 
     def sweep(self, session: Session) -> PageRun:
         """Start answering at a row of budgets."""

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from iwp.errors import IWPError
-from iwp.events import Event
+from iwp.events import Event, Ranked
 from iwp.results import RunResult
 from iwp.run import result_of
 from iwp.types import Convention, Media
@@ -68,7 +68,12 @@ class ForkedRun:
 
 
 class ForkedEngine:
-    """Looks like `Engine` to the page; every run is one call of a lent generator."""
+    """Looks like `Engine` to the page; every run is one call of a lent generator.
+
+    There are no glimpses: a device that is lent call by call gives no camera's rate.
+    """
+
+    glimpse_s: float | None = None
 
     def __init__(self, engine: Engine, lend: Lend) -> None:
         """`lend` decorates a generator so that it runs where the GPU is."""
@@ -116,6 +121,10 @@ class ForkedEngine:
     def repruned(self, session: Session, budget: float) -> ForkedRun:
         """As `Engine.repruned`; refusals come with the first event."""
         return ForkedRun(self._repruned(session, budget))
+
+    def glimpse(self, media: Media, question: str, budget: float) -> Ranked | None:  # noqa: ARG002
+        """None: see the class."""
+        return None
 
     def sweep(self, session: Session) -> ForkedRun:
         """As `Engine.sweep`."""

@@ -11,6 +11,7 @@ import gradio as gr
 
 from iwp.pruners import PRUNERS
 from iwp.ui import sides, text
+from iwp.ui.camera import Camera
 from iwp.ui.examples import Examples
 from iwp.ui.knob_panel import panel
 from iwp.ui.knobs import recommended
@@ -78,6 +79,7 @@ def build_demo(engine: Backend, settings: Settings, examples: Path = EXAMPLES) -
                 asking = _asking(offered, about, engine.vlm, settings.max_new_tokens)
             with gr.Column(scale=7, min_width=320):
                 showing = _showing()
+        Camera(engine, demo, asking.question)
         wire(demo, engine, settings, offered, asking, showing)
     demo.queue(max_size=MAX_WAITING, default_concurrency_limit=4)
     return demo
