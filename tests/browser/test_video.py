@@ -109,7 +109,7 @@ def test_bars_count_the_kept_tokens_of_every_frame(compared: Visit) -> None:
     compared.quiet()
     for end in (0.5, 1.0):
         drag(compared, 0.22, end)
-        bars = [int(words) for words in compared.page.locator(".bars b").all_inner_texts()]
+        bars = [int(words) for words in compared.page.locator(".tally b").all_inner_texts()]
         in_frames = sum(bars)
         assert in_frames in (compared.view("keep"), compared.view("keep") - 1)  # the clip's end
         assert max(bars) <= FRAME_SIDE**2
@@ -117,7 +117,7 @@ def test_bars_count_the_kept_tokens_of_every_frame(compared: Visit) -> None:
     assert compared.requests == []
     compared.page.mouse.up()
     compared.wait_for_text("#status", "Done")
-    compared.page.click(".bars span >> nth=2")
+    compared.page.click(".tally span >> nth=2")
     assert where(compared).startswith("3 of 4")
 
 
@@ -212,7 +212,7 @@ def test_a_hand_paints_on_a_frame(compared: Visit) -> None:
         page.keyboard.press(key)
     page.wait_for_timeout(80)
     assert "your hand keeps 2 of 197" in page.inner_text(".summary")
-    assert page.locator(".bars b").all_inner_texts() == ["1", "1", "0", "0"]
+    assert page.locator(".tally b").all_inner_texts() == ["1", "1", "0", "0"]
     page.click(".ask")
     compared.wait_for_text("#pruned label span", "Kept by your hand")
     compared.wait_for_text("#status", "Done")
@@ -226,7 +226,7 @@ def test_two_methods_differ_frame_by_frame(visit: Open, clip: Path) -> None:
     compare(opened, clip)
     look(opened, "difference")
     opened.page.wait_for_timeout(80)
-    bars = [int(words) for words in opened.page.locator(".bars b").all_inner_texts()]
+    bars = [int(words) for words in opened.page.locator(".tally b").all_inner_texts()]
     _, left, right, both = opened.view("counts")
     assert sum(bars) in (left + right + both, left + right + both - 1)
 
