@@ -13,7 +13,7 @@ from torch import Tensor
 
 from iwp.types import Media, TokenGrid, VisualLayout
 
-Mode = Literal["mask", "heat", "outline"]
+Mode = Literal["mask", "heat", "outline", "kept-heat"]
 Pixels: TypeAlias = NDArray[np.uint8]
 Tokens: TypeAlias = NDArray[np.int32]
 
@@ -47,7 +47,8 @@ def render(
         ranks: (n,) rank of every visual token; tokens with `rank < keep` are kept.
         keep: how many tokens are kept.
         mode: "mask" darkens what is dropped, "outline" also draws a line around what is kept,
-            "heat" colours every token by its rank, from yellow (first) to violet (last).
+            "heat" colours every token by its rank, from yellow (first) to violet (last),
+            "kept-heat" what is kept, and darkens what is dropped.
         grid: id of the grid; a layout that lacks it shows its first grid.
 
     Returns:
@@ -72,8 +73,11 @@ def paint(picture: Pixels, tokens: Tokens, rank: Tokens, keep: int, mode: Mode) 
         (height, width, 3).
     """
     if mode == "heat":
-        return _heat(picture, tokens, rank)
+        return _heat(picture, tokens, rank / max(len(rank) - 1, 1))
     kept = (tokens != NO_TOKEN) & (rank[tokens] < keep)
+    if mode == "kept-heat":
+        coloured = _heat(picture, tokens, np.sqrt(rank / len(rank)))  # as the page spreads them
+        return np.where(kept[..., None], coloured, _lit(picture, kept, _DIM["mask"]))
     painted = _lit(picture, kept, _DIM[mode])
     if mode == "outline":
         painted[_edge(kept)] = _LINE
@@ -189,8 +193,9 @@ def _lit(picture: Pixels, kept: NDArray[np.bool_], dim: float) -> Pixels:
     return painted
 
 
-def _heat(picture: Pixels, tokens: Tokens, rank: Tokens) -> Pixels:
-    levels = np.rint(255 * (1 - rank / max(len(rank) - 1, 1))).astype(np.uint8)
+def _heat(picture: Pixels, tokens: Tokens, late: NDArray[np.float64]) -> Pixels:
+    """Every token coloured; `late` is 0 for the first of them and 1 for the last."""
+    levels = np.rint(255 * (1 - late)).astype(np.uint8)
     colours = np.asarray(cv2.applyColorMap(levels[:, None], cv2.COLORMAP_VIRIDIS), dtype=np.uint8)
     coloured = _blend(picture, colours[:, 0, ::-1][tokens], _HEAT)  # OpenCV gives BGR
     shaded = _blend(picture, _SHADE, _DIM["mask"])

@@ -151,7 +151,7 @@ def test_pictures_and_videos_are_told_apart(
     )
     path = tmp_path / "picture.mp4"
     tiny.picture().save(path, "PNG")
-    assert "a still picture is opened as one" in _refusal(capsys, [*words, "--video", str(path)])
+    assert "open a still picture as a picture" in _refusal(capsys, [*words, "--video", str(path)])
 
 
 def test_a_broken_video_is_refused_before_the_model_is_loaded(

@@ -170,3 +170,12 @@ def test_pictures_stand_side_by_side() -> None:
     assert [row.getpixel((x, 1)) for x in (2, 3, 10, 11, 15)] == [
         *((255, 0, 0), (255, 255, 255), (255, 255, 255), (0, 0, 255), (0, 0, 255))
     ]
+
+
+def test_a_heat_map_of_what_is_kept_leaves_the_rest_dark() -> None:
+    coloured = np.asarray(render(GREY, LAYOUT, RANKS, 2, "kept-heat"))
+    masked = np.asarray(render(GREY, LAYOUT, RANKS, 2, "mask"))
+    assert (coloured[~KEPT] == masked[~KEPT]).all()
+    first, second = coloured[0, 0].astype(int), coloured[5, 5].astype(int)
+    assert first.tolist() != second.tolist()
+    assert first[0] - first[2] > 50  # yellow: the first rank

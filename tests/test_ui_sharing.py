@@ -136,9 +136,11 @@ def test_the_page_is_filled_in(sharing: Sharing, examples: Examples, tmp_path: P
     picture, *rest = opened(sharing, example="2", b="50", left="fastv", by="average")
     assert Path(picture).is_relative_to(tmp_path / "cache")
     assert examples.number_of(picture) == 2
+    *rest, tab, video = rest
     assert rest == ["Is it blue?", "fastv", None, "average", 0.5, None, *[None] * len(NAMES)]
-    assert opened(sharing) == [None] * (7 + len(NAMES))
-    settings = opened(sharing, layer="0", temperature="1", set="chunk=4")[7:]
+    assert (tab["selected"], video) == ("picture", None)
+    assert opened(sharing) == [None] * (9 + len(NAMES))
+    settings = opened(sharing, layer="0", temperature="1", set="chunk=4")[7:-2]
     shown = {name: value for name, value in zip(NAMES, settings, strict=True) if value is not None}
     assert shown == {"layer": 0, "temperature": 1.0, "chunk": 4}
     assert opened(sharing, example="2", q="Another?")[1] == "Another?"
@@ -158,9 +160,11 @@ def test_examples_know_their_pictures_by_content(examples: Examples, tmp_path: P
 
 def test_a_drawn_example_is_another_one(sharing: Sharing, examples: Examples) -> None:
     for _ in range(8):
-        picture, question = sharing.draw("Is it red?")
+        picture, question, tab, _ = sharing.draw("Is it red?")
         assert question == "Is it blue?"
         assert examples.number_of(picture) == 2
+        assert tab["selected"] == "picture"
+    assert sharing.choose(0)[1] == "Is it red?"
     assert {sharing.draw("")[1] for _ in range(64)} == {"Is it red?", "Is it blue?"}
     assert Examples(Path("/nowhere")).rows == ()
 

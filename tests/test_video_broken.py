@@ -143,7 +143,7 @@ _PLAYLIST = b"#EXTM3U\n#EXT-X-TARGETDURATION:1\n#EXTINF:1,\n/etc/passwd\n#EXT-X-
         (lambda: b"", "file is empty"),
         (lambda: io.BytesIO(b""), "file is empty"),
         (lambda: b"Dear all, this is text.", "not an MP4, MOV, WebM, MKV, AVI or GIF video"),
-        (_png, "a still picture is opened as one"),
+        (_png, "open a still picture as a picture"),
         (lambda: b"ffconcat version 1.0\nfile /etc/passwd\n", "not an MP4"),
         (lambda: _PLAYLIST, "not an MP4"),  # and what it names is not opened
         (lambda: clips.music(cover=False), "no pictures, only sound"),

@@ -23,12 +23,14 @@ def begin(
     left: str = "every",
     right: str = "iwp",
     convention: str = "cut",
+    video: str | None = None,
     **settings: Any,
 ) -> tuple[Any, ...]:
     """Press Compare. `settings` are those of the panel that were changed, by name."""
     given = {**handlers.usual, **settings}
     fields = [given[name] for name in NAMES]
-    return handlers.begin(picture, question, budget, left, right, convention, TAB, *fields)
+    sides = (left, right, convention)
+    return handlers.begin(picture, video, question, budget, *sides, TAB, *fields)
 
 
 def follow(handlers: Handlers) -> list[tuple[Any, ...]]:

@@ -13,7 +13,6 @@ from iwp import report
 from iwp.budget import check_budget
 from iwp.errors import IWPError
 from iwp.ui import sides, text, upload
-from iwp.video import open_media
 
 if TYPE_CHECKING:
     from iwp.settings import Settings
@@ -34,7 +33,8 @@ def endpoint(engine: Backend, settings: Settings) -> Callable[..., dict[str, Any
         """Answer a question about a picture or video twice, with what two methods keep of it.
 
         Args:
-            image: the picture or video, an uploaded file (`gradio_client.handle_file`).
+            image: the picture (up to 50 MB) or video (up to 200 MB), an uploaded file
+                (`gradio_client.handle_file`).
             question: what to ask.
             budget: fraction of the visual tokens to keep, above 0 and at most 1.
             method: name of the method whose answer is `pruned`.
@@ -51,7 +51,7 @@ def endpoint(engine: Backend, settings: Settings) -> Callable[..., dict[str, Any
             fraction = check_budget(budget)
             chosen = sides.choose(engine.vlm, fraction, against, method, convention)
             path = upload.uploaded_path(image)
-            media = open_media(path, engine.vlm.adapter, max_pixels=settings.max_pixels)
+            media = upload.opened(path, engine.vlm.adapter, settings.max_pixels)
             run = chosen.start(engine, media, question, fraction)
             try:
                 return report.to_json(run.result())

@@ -1,4 +1,4 @@
-"""The page's example pictures and their questions, by number."""
+"""The page's example pictures and clips and their questions, by number."""
 
 from __future__ import annotations
 
@@ -14,25 +14,39 @@ from gradio import processing_utils
 
 @dataclass(frozen=True)
 class Examples:
-    """Pictures in a folder with `examples.json`; none where the file is missing.
+    """Pictures and clips in a folder with `examples.json`; none where the file is missing.
 
-    They are counted from 1, as links and people count them.
+    They are counted from 1, as links and people count them. Of a clip `image` is what the list
+    shows, and `video` the file that is asked about.
     """
 
     folder: Path
 
     @cached_property
-    def rows(self) -> tuple[tuple[Path, str], ...]:
-        """(picture, question) of each."""
+    def _entries(self) -> list[dict[str, str]]:
         listing = self.folder / "examples.json"
         if not listing.is_file():
-            return ()
-        entries = json.loads(listing.read_text("utf-8"))
-        return tuple((self.folder / entry["image"], entry["question"]) for entry in entries)
+            return []
+        entries: list[dict[str, str]] = json.loads(listing.read_text("utf-8"))
+        return entries
+
+    @cached_property
+    def rows(self) -> tuple[tuple[Path, str], ...]:
+        """(picture, question) of each; of a clip the picture that the list shows."""
+        return tuple((self.folder / entry["image"], entry["question"]) for entry in self._entries)
+
+    @cached_property
+    def files(self) -> tuple[Path, ...]:
+        """What is asked about: pictures and clips."""
+        return tuple(self.folder / entry.get("video", entry["image"]) for entry in self._entries)
+
+    def is_clip(self, number: int) -> bool:
+        """Whether an example is a video."""
+        return "video" in self._entries[number - 1]
 
     def served(self, number: int, cache: str) -> str:
-        """A copy of a picture where the page may show it."""
-        return str(processing_utils.save_file_to_cache(self.rows[number - 1][0], cache))
+        """A copy of a picture or clip where the page may show it."""
+        return str(processing_utils.save_file_to_cache(self.files[number - 1], cache))
 
     def question(self, number: int) -> str:
         """The question that stands beside a picture."""
@@ -44,7 +58,7 @@ class Examples:
         return random.choice(others or range(1, len(self.rows) + 1))
 
     def number_of(self, file: str) -> int | None:
-        """Which example an uploaded file is, by its bytes; None for a picture of one's own."""
+        """Which example an uploaded file is, by its bytes; None for a file of one's own."""
         path = Path(file)
         if not path.is_file():
             return None
@@ -52,7 +66,7 @@ class Examples:
 
     @cached_property
     def _known(self) -> dict[bytes, int]:
-        return {_digest(picture): number for number, (picture, _) in enumerate(self.rows, 1)}
+        return {_digest(file): number for number, file in enumerate(self.files, 1)}
 
 
 def _digest(file: Path) -> bytes:

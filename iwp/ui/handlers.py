@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any
 
 import gradio as gr
 
-from iwp import media
 from iwp.budget import check_budget
 from iwp.errors import IWPError
 from iwp.events import Event, Ranked
@@ -21,6 +20,7 @@ from iwp.ui.visitors import Asked, Visitor, Visitors
 
 if TYPE_CHECKING:
     from iwp.settings import Settings
+    from iwp.types import Media
     from iwp.ui.backend import Backend
 
 _HALT_PATIENCE_S = 5.0  # a stopped run ends within a token, also a slow model's
@@ -49,6 +49,7 @@ class Handlers:
     def begin(
         self,
         picture: str | None,
+        video: str | None,
         question: str,
         budget: float,
         left: str,
@@ -57,19 +58,21 @@ class Handlers:
         request: gr.Request,
         *settings: Any,
     ) -> tuple[Any, ...]:
-        """Check and decode what was given, and show the picture. Waits for nobody.
+        """Check and decode what was given, and show it. Waits for nobody.
 
-        `settings` are the panel's, in the order of `iwp.ui.knobs.NAMES`, or none.
+        `picture` and `video` are files, of which the page sends the one on the open tab; `settings`
+        are the panel's, in the order of `iwp.ui.knobs.NAMES`, or none.
         """
+        visitor = self.visitors.get(request.session_hash)
         with sentences():
-            if not picture:
+            if not (picture or video):
                 raise IWPError(text.NO_PICTURE)
             if not (question or "").strip():
                 raise IWPError(text.NO_QUESTION)
             budget = check_budget(budget)
             changed = knobs.read(settings, self.usual)
             chosen = sides.choose(self._engine.vlm, budget, left, right, convention, changed)
-            opened = media.open_picture(picture, max_pixels=self._settings.max_pixels)
+            opened = self._opened(visitor, picture, video)
         asked = Asked(
             run_id=str(next(self._numbers)),
             media=opened,
@@ -77,9 +80,10 @@ class Handlers:
             budget=budget,
             picture=upload.served_copy(opened.frames[0], self._cache),
             sides=chosen,
-            file=picture,
+            file=video or picture or "",
+            frames=upload.served_frames(opened, self._cache),
         )
-        return self._begun(self.visitors.get(request.session_hash), asked)
+        return self._begun(visitor, asked)
 
     def pick(self, event: gr.EventData, request: gr.Request) -> tuple[Any, ...]:
         """Begin to answer with the patches that a hand picked, against the method's choice.
@@ -205,6 +209,13 @@ class Handlers:
         self.visitors.forget(request.session_hash)
 
     # --- parts ---------------------------------------------------------------------------
+
+    def _opened(self, visitor: Visitor, picture: str | None, video: str | None) -> Media:
+        if not video:
+            return upload.opened_picture(picture or "", self._settings.max_pixels)
+        if visitor.uploaded is not None and visitor.uploaded[0] == video:
+            return visitor.uploaded[1]  # decoded when it was chosen
+        return upload.opened_video(video, self._engine.vlm.adapter, self._settings.max_pixels)
 
     def _begun(self, visitor: Visitor, asked: Asked) -> tuple[Any, ...]:
         visitor.ask(asked)

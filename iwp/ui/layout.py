@@ -12,6 +12,8 @@ import gradio as gr
 from iwp.pruners import PRUNERS
 from iwp.ui import sides, text
 from iwp.ui.camera import Camera
+from iwp.ui.clip_preview import ClipPreview
+from iwp.ui.download import Download
 from iwp.ui.examples import Examples
 from iwp.ui.knob_panel import panel
 from iwp.ui.knobs import recommended
@@ -19,7 +21,7 @@ from iwp.ui.menus import Menu, Switch
 from iwp.ui.share_bar import ShareBar
 from iwp.ui.token_map import TokenMap
 from iwp.ui.token_sides import KeptTokens
-from iwp.ui.upload import PictureUpload
+from iwp.ui.upload import VIDEO_TYPES, PictureUpload, VideoUpload
 from iwp.ui.wiring import wire
 
 if TYPE_CHECKING:
@@ -36,7 +38,10 @@ _CACHE_SECONDS: Final = (600, 3600)  # look every 10 minutes, drop pictures afte
 class Asking:
     """The left column: what a person gives."""
 
+    tabs: gr.Tabs
     picture: gr.Image
+    video: gr.File
+    preview: ClipPreview
     question: gr.Textbox
     left: Menu
     right: Menu
@@ -44,6 +49,7 @@ class Asking:
     compare: gr.Button
     stop: gr.Button
     status: gr.HTML
+    examples: gr.Dataset | None
     random: gr.Button | None
     knobs: list[Any]  # in the order of `iwp.ui.knobs.NAMES`
 
@@ -60,6 +66,7 @@ class Showing:
     share: ShareBar
     sweep: gr.Button
     swept: gr.HTML
+    download: Download
 
 
 def build_demo(engine: Backend, settings: Settings, examples: Path = EXAMPLES) -> gr.Blocks:
@@ -86,14 +93,7 @@ def build_demo(engine: Backend, settings: Settings, examples: Path = EXAMPLES) -
 
 
 def _asking(examples: Examples, about: str, vlm: VLM, limit: int) -> Asking:
-    picture = PictureUpload(
-        show_label=False,
-        label=text.PICTURE,
-        sources=["upload", "clipboard"],
-        height=240,
-        buttons=[],
-        elem_id="picture",
-    )
+    tabs, picture, video, preview = _media()
     question = gr.Textbox(
         label=text.QUESTION, placeholder=text.QUESTION_HINT, max_lines=4, elem_id="question"
     )
@@ -104,11 +104,45 @@ def _asking(examples: Examples, about: str, vlm: VLM, limit: int) -> Asking:
         stop = gr.Button(text.STOP, elem_id="stop", min_width=96, scale=0)
     status = _html("status")
     _html("about", f"<p>{escape(about)}</p>")
-    drawn = None
-    if rows := [[str(picture), question] for picture, question in examples.rows]:
-        gr.Examples(rows, [picture, question], label=text.EXAMPLES, elem_id="examples")
+    listed = drawn = None
+    if rows := [[str(shown), asked] for shown, asked in examples.rows]:
+        listed = gr.Dataset(
+            components=[picture, question],
+            samples=rows,
+            type="index",
+            label=text.EXAMPLES,
+            elem_id="examples",
+        )
         drawn = gr.Button(text.RANDOM, size="sm", elem_id="random")
-    return Asking(picture, question, left, right, convention, compare, stop, status, drawn, fields)
+    return Asking(
+        *(tabs, picture, video, preview, question, left, right, convention),
+        *(compare, stop, status, listed, drawn, fields),
+    )
+
+
+def _media() -> tuple[gr.Tabs, PictureUpload, VideoUpload, ClipPreview]:
+    """What is asked about; the open tab decides."""
+    with gr.Tabs(elem_id="media") as tabs:
+        with gr.Tab(text.PICTURE, id="picture"):
+            picture = PictureUpload(
+                show_label=False,
+                label=text.PICTURE,
+                sources=["upload", "clipboard"],
+                height=240,
+                buttons=[],
+                elem_id="picture",
+            )
+        with gr.Tab(text.VIDEO, id="video", elem_id="video-tab"):
+            video = VideoUpload(
+                show_label=False,
+                label=text.VIDEO,
+                file_types=VIDEO_TYPES,
+                height=150,
+                elem_id="video",
+            )
+            _html("video-hint", f"<p>{text.VIDEO_HINT}</p>")
+            preview = ClipPreview(elem_id="clip")
+    return tabs, picture, video, preview
 
 
 def _sides() -> tuple[Menu, Menu, Switch]:
@@ -149,7 +183,8 @@ def _showing() -> Showing:
     measured, kept = _html("timings"), KeptTokens(elem_id="kept")
     share = ShareBar(elem_id="share")
     sweep = gr.Button(text.SWEEP, elem_id="sweep")
-    return Showing(token_map, baseline, pruned, measured, kept, share, sweep, _html("swept"))
+    swept, download = _html("swept"), Download(elem_id="download")
+    return Showing(token_map, baseline, pruned, measured, kept, share, sweep, swept, download)
 
 
 def _html(elem_id: str, value: str = "") -> gr.HTML:

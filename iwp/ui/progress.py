@@ -24,8 +24,8 @@ if TYPE_CHECKING:
 def after(event: Event, visitor: Visitor, asked: Asked, budget: float) -> Page:
     """The visitor's page after `event`, the token map apart.
 
-    What later events need is noted in `visitor`: the session, the left answer, the answered budget,
-    the result.
+    What later events need is noted in `visitor`: the ranking, the session, the left answer, the
+    answered budget, the result.
 
     Args:
         event: the newest event of the visitor's run.
@@ -44,6 +44,7 @@ def after(event: Event, visitor: Visitor, asked: Asked, budget: float) -> Page:
         return _swept(event, page)
     visitor.session = event.session
     if isinstance(event, Ranked):
+        visitor.ranked = event
         return page
     if isinstance(event, SideDone):
         return _side_done(event, visitor, asked, budget)

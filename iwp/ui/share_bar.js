@@ -39,11 +39,13 @@ async function copy(text, words) {
 }
 
 button("link").addEventListener("click", () => {
-  const { query, whole } = props.value;
+  const { query, whole, video } = props.value;
   const link = location.origin + location.pathname + "?" + query;
-  copy(link, whole ? WORDS.link : WORDS.pictureless);
+  copy(link, whole ? WORDS.link : video ? WORDS.videoless : WORDS.pictureless);
 });
-button("snippet").addEventListener("click", () => copy(props.value.snippet, WORDS.snippet));
+button("snippet").addEventListener("click", () => {
+  copy(props.value.snippet, props.value.video ? WORDS.video_snippet : WORDS.snippet);
+});
 button("report").addEventListener("click", () => {
   const link = document.createElement("a");
   link.href = URL.createObjectURL(new Blob([props.value.report], { type: "application/json" }));

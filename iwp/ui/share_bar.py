@@ -21,11 +21,12 @@ _JS: Final = f"const WORDS = {json.dumps(text.SHARED)};\n" + (_HERE / "share_bar
 class ShareData(GradioModel):
     """What the buttons hand out; None where there is nothing yet.
 
-    `whole` says whether the query brings back the picture too.
+    `whole` says whether the query brings back the picture or video too.
     """
 
     query: str
     whole: bool
+    video: bool = False
     snippet: str | None = None
     report: str | None = None
 

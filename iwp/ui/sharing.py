@@ -37,7 +37,9 @@ class Sharing:
             return None
         example = self._examples.number_of(asked.file)
         share = ShareData(
-            query=links.query(asked, visitor.wanted, example), whole=example is not None
+            query=links.query(asked, visitor.wanted, example),
+            whole=example is not None,
+            video=asked.media.kind == "video",
         )
         if result is not None:
             limit = asked.sides.knobs.max_new_tokens or self._usual["max_new_tokens"]
@@ -46,23 +48,41 @@ class Sharing:
         return share
 
     def restore(self, request: gr.Request) -> tuple[Any, ...]:
-        """Fill in what the address says: picture, question, sides, budget, a status, settings."""
+        """Fill in what the address says.
+
+        In this order: picture, question, sides, budget, a status, settings, tab, video.
+        """
         said = dict(request.query_params)
         linked = links.read(said, len(self._examples.rows), self._usual)
         number, wrong = linked.example, ", ".join(linked.wrong)
+        picture, question, tab, video = (None,) * 4 if number is None else self._shown(number)
         fields = (
-            None if number is None else self._examples.served(number, self._cache),
-            linked.question or (self._examples.question(number) if number else None),
+            picture,
+            linked.question or question,
             linked.left,
             linked.right,
             linked.convention,
             linked.budget,
             timings.status(text.LINK_WRONG.format(wrong)) if wrong else None,
             *(linked.knobs.get(name) for name in NAMES),
+            tab,
+            video,
         )
         return tuple(gr.skip() if field is None else field for field in fields)
 
-    def draw(self, question: str) -> tuple[str, str]:
-        """An example drawn at random: its picture and its question."""
-        number = self._examples.another(question)
-        return self._examples.served(number, self._cache), self._examples.question(number)
+    def draw(self, question: str) -> tuple[Any, ...]:
+        """An example drawn at random: picture, question, tab, video."""
+        return self._shown(self._examples.another(question))
+
+    def choose(self, index: int) -> tuple[Any, ...]:
+        """The same of an example by its place in the list, from 0."""
+        return self._shown(index + 1)
+
+    def _shown(self, number: int) -> tuple[Any, ...]:
+        served, question = (
+            self._examples.served(number, self._cache),
+            self._examples.question(number),
+        )
+        if self._examples.is_clip(number):
+            return gr.skip(), question, gr.update(selected="video"), served
+        return served, question, gr.update(selected="picture"), gr.skip()

@@ -25,9 +25,13 @@ def document(asked: Asked, result: RunResult, limit: int, example: int | None) -
         asked: the comparison.
         result: what came of it, perhaps at another budget.
         limit: the most tokens of an answer.
-        example: number of the example picture, or None for a picture of one's own.
+        example: number of the example, or None for a picture or video of one's own.
     """
     width, height = asked.media.size
+    shown: dict[str, Any] = {"width": width, "height": height, "example": example}
+    if times := asked.media.clip_times:
+        shown["frames"] = len(times)
+        shown["times"] = times
     chosen = asked.sides
     content: dict[str, Any] = {
         "inputs": {
@@ -38,7 +42,7 @@ def document(asked: Asked, result: RunResult, limit: int, example: int | None) -
             "against": spelled(chosen.left) if chosen.left else None,
             "max_new_tokens": limit,
             "temperature": chosen.knobs.temperature,
-            "picture": {"width": width, "height": height, "example": example},
+            "video" if times else "picture": shown,
         },
         "versions": {
             "iwp": iwp.__version__,
@@ -51,8 +55,9 @@ def document(asked: Asked, result: RunResult, limit: int, example: int | None) -
 
 
 def snippet(asked: Asked, result: RunResult, limit: int) -> str:
-    """Python that answers the same again; the picture is a file called picture.png."""
+    """Python that answers the same again, about a file called picture.png or clip.mp4."""
     chosen = asked.sides
+    file = "clip.mp4" if asked.media.kind == "video" else "picture.png"
     kinds = sorted({type(method).__name__ for method in chosen.pruners})
     sides = {
         "method": spelled(chosen.right, defaults=False),
@@ -65,6 +70,6 @@ def snippet(asked: Asked, result: RunResult, limit: int) -> str:
     return (
         f"import iwp\nfrom iwp.pruners import {', '.join(kinds)}\n\n"
         f"vlm = iwp.load({result.model!r})\nresult = iwp.compare(\n    vlm,\n"
-        f'    "picture.png",\n    {asked.question!r},\n    {result.budget!r},\n{given})\n'
+        f'    "{file}",\n    {asked.question!r},\n    {result.budget!r},\n{given})\n'
         'print(result.baseline.answer, "|", result.pruned.answer)\n'
     )

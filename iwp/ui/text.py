@@ -14,8 +14,8 @@ LEAD: Final = (
 DEMO_MODEL: Final = (
     "The model on this page is a small demo model trained from scratch on drawn scenes. In "
     "pictures like the examples it names colours and shapes, says what is there and where, reads "
-    "printed characters, counts a few objects and compares their places; it cannot describe "
-    "photographs or chat."
+    "printed characters, counts a few objects and compares their places; of short clips it says "
+    "what moves, which way, and what appears last. It cannot describe photographs or chat."
 )
 OTHER_MODEL: Final = (
     "Answers come from the model named above, unchanged; only the visual tokens differ between "
@@ -23,8 +23,10 @@ OTHER_MODEL: Final = (
 )
 
 PICTURE: Final = "Picture"
+VIDEO: Final = "Video"
+VIDEO_HINT: Final = "MP4, MOV, WebM, MKV, AVI or GIF, up to 200 MB"
 QUESTION: Final = "Question"
-QUESTION_HINT: Final = "What do you want to know about the picture?"
+QUESTION_HINT: Final = "What do you want to know?"
 COMPARE: Final = "Compare"
 STOP: Final = "Stop"
 EXAMPLES: Final = "Try one of these"
@@ -74,7 +76,7 @@ ANSWER_HINT: Final = "The answer appears here."
 STARTING: Final = "Starting"
 STAGES: Final = {
     "waiting": "Waiting for another run to finish",
-    "encoding": "Encoding the picture",
+    "encoding": "Encoding what the model is shown",
     "ranking": "Ranking the visual tokens",
     "sweeping": "Reading the layers before the cut, once for all budgets",
 }
@@ -92,8 +94,8 @@ FINISH: Final = {
 GREEDY: Final = "Greedy decoding"
 DRAWN: Final = "Tokens drawn at temperature {:g}, with the same random numbers on both sides"
 TIMING_NOTE: Final = (
-    "{}, one run after the other on a warmed-up device. The picture is encoded once "
-    "and its time counted on both sides; prefill includes the selection. Ratio: how many times "
+    "{}, one run after the other on a warmed-up device. Picture or video is encoded once "
+    "and the time counted on both sides; prefill includes the selection. Ratio: how many times "
     "less the right side needs."
 )
 
@@ -147,16 +149,21 @@ RANDOM: Final = "Random example"
 SHARED: Final = {
     "link": "Link copied.",
     "pictureless": "Link copied. It cannot hold your picture: add that again.",
+    "videoless": "Link copied. It cannot hold your video: add that again.",
     "snippet": "Python copied. Save the picture as picture.png beside it.",
+    "video_snippet": "Python copied. Save the video as clip.mp4 beside it.",
     "report": "Report saved.",
     "refused": "The browser does not let this page copy.",
 }
 LINK_WRONG: Final = "The link says something that this page cannot use: {}. The rest is filled in."
 
-NO_PICTURE: Final = "Add a picture first: drop it, paste it or choose a file."
-NO_QUESTION: Final = "Ask a question about the picture."
+NO_PICTURE: Final = "Add a picture or video first: drop it, paste it or choose a file."
+PICTURE_TOO_LARGE: Final = "The picture is larger than {} MB; send a smaller copy."
+CLIP_FRAMES: Final = "{} frames out of {:.1f} s, as the model is shown them"
+CLIP_FRAME: Final = "One frame, as the model is shown it"
+NO_QUESTION: Final = "Ask a question first."
 NOT_UPLOADED: Final = (
-    "Send the picture as an uploaded file, for example handle_file('picture.png')."
+    "Send the picture or video as an uploaded file, for example handle_file('picture.png')."
 )
 FORGOTTEN: Final = "This comparison is no longer kept here. Press Compare to answer again."
 ERROR_TITLE: Final = "Cannot compare"

@@ -7,7 +7,8 @@ from typing import Any, Final
 
 import gradio as gr
 
-MAX_UPLOAD: Final = "50mb"
+from iwp.ui.upload import LARGEST
+
 _CSS: Final = [Path(__file__).with_name(f"{name}.css") for name in ("page", "outcome", "sweep")]
 
 
@@ -75,7 +76,7 @@ def launch_options() -> dict[str, Any]:
         "theme": theme(),
         "css_paths": _CSS,
         "footer_links": ["api", "settings"],
-        "max_file_size": MAX_UPLOAD,
+        "max_file_size": LARGEST,
         "run_history": False,
         "show_error": False,
         "ssr_mode": False,

@@ -41,8 +41,8 @@ function showCell(cell) {
   const box = framed(cursor, grid.area(row, col));
   const twin = twinOf(token);
   twinCursor.hidden = true;
-  // also a patch of another grid: it has its place on the picture
-  if (twin && twin.col < twin.grid.cols) {
+  // also a patch of another grid: it has its place on the picture, but not on another frame
+  if (twin && twin.col < twin.grid.cols && (!isFilm() || twin.grid === grid)) {
     framed(twinCursor, twin.grid.area(twin.row, twin.col));
   }
   tip.hidden = false;
@@ -111,7 +111,7 @@ function placeTip(box) {
 }
 
 function cellUnder(event) {
-  if (!view.grid) return null;
+  if (!view.grid || view.sheet) return null;
   const box = canvas.getBoundingClientRect();
   return view.grid.cellAt(
     ((event.clientX - box.left) / box.width) * view.map.width,

@@ -35,8 +35,9 @@ function offer(choice, entries) {
 function offerGrids() {
   const { grids } = view.map;
   const known = grids.find((grid) => view.grid && grid.id === view.grid.id);
-  view.grid = known || grids[grids.length - 1] || null;
-  offer("grid", grids.length > 1 ? grids.map((grid) => [grid.id, grid.label]) : []);
+  const film = view.map.frames.length > 0;         // there a frame is chosen instead
+  view.grid = film ? gridAt(view.frame) : known || grids[grids.length - 1] || null;
+  offer("grid", grids.length > 1 && !film ? grids.map((grid) => [grid.id, grid.label]) : []);
   mark("grid", view.grid && view.grid.id);
 }
 
@@ -63,6 +64,7 @@ function choose(choice, value) {
   }
   if (choice === "mode") view.mode = value;
   else if (choice === "side") view.side = value;
+  else if (choice === "film") showSheet(value === "sheet");
   else view.grid = view.map.grids.find((grid) => grid.id === value);
   mark(choice, value);
   if (view.mode === "heat" && shownSides().length > 1) choose("mode", "mask");
@@ -88,9 +90,14 @@ const ARROWS = {
 
 canvas.addEventListener("keydown", (event) => {
   const step = ARROWS[event.key];
-  if (!step || !view.grid) return;
+  if (event.key === "Enter" && view.sheet) choose("film", "frame");
+  else if (step && view.sheet) {
+    goTo(view.frame + step[0] * view.cells.cols + step[1]);
+    find(".live").textContent = frameWords();
+  }
+  else if (step && view.grid) moveCell(...step);
+  else return;
   event.preventDefault();
-  moveCell(...step);
 });
 
 function moveChoice(event) {
@@ -109,6 +116,12 @@ function shortcut(key) {
   else if (key === "l") next("grid");
   else if (key === "v") next("side");
   else if (key === "s") save();
+  else if (key === "a") next("film");
+  else if (key === "p") playOrPause();
+  else if (isFilm() && (key === "," || key === ".")) {
+    pause();
+    goTo(view.frame + (key === "." ? 1 : -1));
+  }
   else if (key === "[" || key === "]") {
     setPercent(view.percent + (key === "]" ? KEY_STEP : -KEY_STEP));
     releaseSoon();
@@ -143,18 +156,25 @@ find(".palette").addEventListener("change", (event) => {
 
 function save() {
   if (!view.grid) return;
-  const sheet = document.createElement("canvas");
-  sheet.width = view.map.width;
-  sheet.height = view.map.height;
-  const target = sheet.getContext("2d");
-  target.drawImage(picture, 0, 0, sheet.width, sheet.height);
-  const line = Math.max(1, sheet.width / 900);
-  paintOn(target, scaleOf(sheet, line));
-  sheet.toBlob((blob) => {
+  const paper = document.createElement("canvas");
+  const target = paper.getContext("2d");
+  const film = view.map.frames.length > 0;
+  if (view.sheet) {
+    paper.width = canvas.width;
+    paper.height = canvas.height;
+    drawSheet(target, view.line);
+  } else {
+    paper.width = view.map.width;
+    paper.height = view.map.height;
+    if (!film) target.drawImage(picture, 0, 0, paper.width, paper.height);
+    drawFrame(target, view.frame, scaleOf(paper, Math.max(1, paper.width / 900)));
+  }
+  paper.toBlob((blob) => {
     const link = document.createElement("a");
     link.href = URL.createObjectURL(blob);
     const side = view.map.sides.length > 1 ? view.side + "_" : "";
-    link.download = "tokens_" + side + view.percent.toFixed(1) + "pct.png";
+    const frame = view.sheet ? "frames_" : film ? "frame" + (view.frame + 1) + "_" : "";
+    link.download = "tokens_" + side + frame + view.percent.toFixed(1) + "pct.png";
     link.click();
     setTimeout(() => URL.revokeObjectURL(link.href), 4000);
   }, "image/png");
@@ -170,4 +190,7 @@ mark("brush", "change");
 load(props.value);
 // The Compare button reads the budget here, `KeptTokens` hands over its value, and the rest serves
 // measurements of the redraw.
-root.tokenMap = { view, draw, setPercent, select, budget: () => view.percent / 100 };
+root.tokenMap = {
+  view, draw, setPercent, select, budget: () => view.percent / 100,
+  exported: () => showExporting(false),
+};

@@ -12,7 +12,7 @@ class TokenGrid {
   constructor(wire) {
     Object.assign(this, {
       id: wire.id, label: wire.label, rows: wire.rows, cols: wire.cols,
-      stride: wire.stride, offset: wire.offset,
+      stride: wire.stride, offset: wire.offset, frame: wire.frame,
     });
     this.blocks = wire.blocks.map(([r0, r1, c0, c1, x0, y0, x1, y1]) => (
       { r0, r1, c0, c1, x0, y0, x1, y1 }
@@ -57,8 +57,9 @@ class TokenGrid {
     return [left, top, width, height];
   }
 
+  // `scale` has pixels of the canvas: x and y for one of the picture, width and height of it all.
   draw(context, scale, paint) {
-    const { width, height } = context.canvas;
+    const { width, height } = scale;
     this.paintMask(paint);
     context.imageSmoothingEnabled = false;
     // pixels that no token of this grid covers (crop seams) look dropped
@@ -76,7 +77,7 @@ class TokenGrid {
   }
 
   drawRowEnds(context, scale, { states, lines }) {
-    const { width, height } = context.canvas;
+    const { width, height } = scale;
     const tick = height / this.rows;
     const thick = 3 * scale.line;
     for (let row = 0; row < this.rows; row++) {

@@ -28,9 +28,7 @@ function showHand() {
   find(".hand").hidden = !hand;
   find('[data-choice="side"]').hidden = Boolean(hand);
   root.dataset.hand = String(Boolean(hand));
-  canvas.setAttribute("aria-label", hand
-    ? "Token overlay. Arrow keys move between patches, the space bar keeps or drops one."
-    : "Token overlay. Arrow keys move between patches.");
+  nameCanvas();
   if (!view.map) return;
   showView();
   hideCell();
@@ -85,7 +83,7 @@ canvas.addEventListener("pointerdown", (event) => {
 canvas.addEventListener("pointermove", (event) => {
   const cell = brush !== null && cellUnder(event);
   if (!cell) return;
-  stroke(last, cell);
+  stroke(last.grid === cell.grid ? last : cell, cell);
   last = cell;
 });
 for (const end of ["pointerup", "pointercancel"]) {
@@ -107,7 +105,10 @@ function setAll(kept) {
 
 find(".pick").addEventListener("click", () => {
   if (hand) endHand();
-  else if (pickable()) beginHand();
+  else if (pickable()) {
+    if (view.sheet) choose("film", "frame");
+    beginHand();
+  }
 });
 find(".none").addEventListener("click", () => setAll(0));
 find(".restart").addEventListener("click", () => {

@@ -20,6 +20,7 @@ const presets = find(".presets");
 const view = {
   id: null, map: null, percent: Number(range.value), keep: 0, mode: "mask", side: "right",
   grid: null, cell: null, line: 1, seq: 0,
+  frame: 0, sheet: false, cells: null,     // of a video: see token_frames.js
   drawn: null,         // the budget that the patches belong to; null while they are not known
   counts: [],          // how many tokens are in each state
 };
@@ -29,13 +30,15 @@ let chosen = null;     // the newest selections of methods that do not redraw li
 
 function load(value) {
   if (!value || !value.picture) {
-    Object.assign(view, { id: null, map: null, grid: null });
+    Object.assign(view, { id: null, map: null, grid: null, sheet: false });
     endHand();
     root.dataset.state = "empty";
     stage.style.height = "";
     find(".save").disabled = true;
     find(".pick").disabled = true;
-    offer("side", []);
+    pause();
+    for (const choice of ["side", "grid", "film"]) offer(choice, []);
+    film.hidden = find(".export").hidden = find(".marker").hidden = true;
     showView();
     hideCell();
     showBudget();
@@ -44,17 +47,21 @@ function load(value) {
   if (value.id === view.id) return;        // a streamed answer sends the map again and again
   view.id = value.id;
   endHand();
+  const before = view.map;
   view.map = {
     n: value.n, width: value.width, height: value.height, convention: value.convention,
     grids: value.grids.map((wire) => new TokenGrid(wire)),
     sides: value.sides.map((wire) => new Side(wire, value.n)),
     states: new Uint8Array(value.n),
+    frames: framesOf(value.frames),
   };
   root.dataset.state = value.n ? "ranked" : "picture";
   find(".save").disabled = !value.n;
   find(".pick").disabled = !value.n;
   const url = value.picture.url || value.picture.path;
   if (picture.getAttribute("src") !== url) picture.src = url;
+  offerFrames(before);
+  showExporting(false);
   picture.alt = value.n ? "The picture; kept patches are lit" : "The picture";
   offerGrids();
   offerSides();
@@ -124,29 +131,37 @@ function redraw() {
 
 function draw() {
   context.clearRect(0, 0, canvas.width, canvas.height);
-  if (view.map) paintOn(context, scaleOf(canvas, view.line));
+  if (view.map && view.sheet) drawSheet(context, view.line);
+  else if (view.map) drawFrame(context, view.frame, scaleOf(canvas, view.line));
   showBudget();
+  showFilm();
 }
 
-function paintOn(target, scale) {
-  if (!view.grid || view.mode === "off" || view.drawn === null) return;
+function paintOn(target, scale, grid) {
+  if (!grid || view.mode === "off" || view.drawn === null) return;
   const sides = shownSides();
-  view.grid.draw(target, scale, {
+  grid.draw(target, scale, {
     ...paintOf(view.mode, sides.length > 1),
     states: view.map.states,
     heat: view.mode === "heat" ? sides[0].heat : null,
   });
 }
 
-function scaleOf(target, line) {
-  return { x: target.width / view.map.width, y: target.height / view.map.height, line };
+function scaleOf({ width, height }, line) {
+  return { x: width / view.map.width, y: height / view.map.height, width, height, line };
 }
 
 function fit() {
   if (!view.map) return;
   const tallest = Math.max(260, Math.min(window.innerHeight * 0.52, 560));
-  const ratio = view.map.height / view.map.width;
-  const width = Math.min(frame.clientWidth, tallest / ratio);
+  let ratio = view.map.height / view.map.width;
+  let width = Math.min(frame.clientWidth, tallest / ratio);
+  if (view.sheet) {
+    view.cells = sheetCells(frame.clientWidth, tallest);
+    const { cols, rows, wide, high } = view.cells;
+    width = cols * (wide + SHEET_GAP) - SHEET_GAP;
+    ratio = (rows * (high + SHEET_GAP) - SHEET_GAP) / width;
+  }
   stage.style.width = width + "px";
   stage.style.height = width * ratio + "px";
   view.line = Math.min(2, window.devicePixelRatio || 1);

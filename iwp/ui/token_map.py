@@ -2,9 +2,12 @@
 
 The server sends the rank of every visual token once for each side, and how many tokens each budget
 keeps, so moving the slider needs no request. Methods that choose anew for every budget are drawn
-from what `KeptTokens` hands over. There are two events: `release`, fired when the person lets go of
-the budget, with the fields `budget` (a fraction) and `seq` (rising number of the release); and
-`picked`, with `kept`, one bit for each token that a hand picked, and the `id` of the map.
+from what `KeptTokens` hands over. Of a video it shows the frames one by one, or all at once.
+
+There are three events: `release`, fired when the person lets go of the budget, with the fields
+`budget` (a fraction) and `seq` (rising number of the release); `picked`, with `kept`, one bit for
+each token that a hand picked, and the `id` of the map; and `export`, with what is shown of a video:
+see `iwp.ui.exports`.
 """
 
 from __future__ import annotations
@@ -34,7 +37,7 @@ _COLOURS: Final = json.dumps({"left": overlay.ONLY_LEFT, "right": overlay.ONLY_R
 # One script for the browser: what is kept, how a grid is drawn, then the widget around it.
 _PARTS: Final = (
     *("token_look", "token_sides", "token_grid"),
-    *("token_map", "token_words", "token_cell", "token_hand", "token_controls"),
+    *("token_map", "token_words", "token_cell", "token_hand", "token_frames", "token_controls"),
 )
 _JS: Final = "\n".join(
     (f"const COLOURS = {_COLOURS};", *((_HERE / f"{n}.js").read_text("utf-8") for n in _PARTS))
@@ -50,11 +53,22 @@ class GridData(GradioModel):
     cols: int
     stride: int
     offset: int
+    frame: int = 0  # number of the frame, of several the first
     blocks: list[list[float]]
 
 
+class FrameData(GradioModel):
+    """One frame of a video, and the seconds at which it is shown."""
+
+    file: FileData
+    time: float
+
+
 class TokenMapData(GradioModel):
-    """A picture and its tokens. `id` changes whenever the browser must load it anew."""
+    """A picture and its tokens. `id` changes whenever the browser must load it anew.
+
+    Of a video `picture` is the first of its `frames`; a picture has none.
+    """
 
     id: str
     picture: FileData
@@ -65,6 +79,7 @@ class TokenMapData(GradioModel):
     convention: str = "cut"
     grids: list[GridData]
     sides: list[SideData]  # left and right; only the right one beside every visual token
+    frames: list[FrameData]
 
 
 def unranked(asked: Asked) -> TokenMapData:
@@ -79,6 +94,7 @@ def unranked(asked: Asked) -> TokenMapData:
         convention=asked.sides.convention,
         grids=[],
         sides=[],
+        frames=_frames(asked),
     )
 
 
@@ -112,12 +128,18 @@ def ranked(asked: Asked, event: Ranked, layers: int) -> TokenMapData:
         convention=convention,
         grids=[_grid_data(grid) for grid in layout.grids],
         sides=sides,
+        frames=_frames(asked),
     )
 
 
 def ranked_id(run_id: str) -> str:
     """The `id` of a comparison's map once its tokens are ranked."""
     return f"{run_id}/ranked"
+
+
+def _frames(asked: Asked) -> list[FrameData]:
+    shown = zip(asked.frames, asked.media.times, strict=False)  # a picture has a time, too
+    return [FrameData(file=FileData(path=file), time=time) for file, time in shown]
 
 
 def _grid_data(grid: TokenGrid) -> GridData:
@@ -128,6 +150,7 @@ def _grid_data(grid: TokenGrid) -> GridData:
         cols=grid.cols,
         stride=grid.stride,
         offset=grid.offset,
+        frame=grid.frame,
         blocks=[
             [b.r0, b.r1, b.c0, b.c1, *(round(v, 3) for v in (b.x0, b.y0, b.x1, b.y1))]
             for b in grid.blocks

@@ -67,7 +67,11 @@ function summaryOf(sides) {
   const [side] = sides;
   const name = hand || view.map.sides.length > 1 ? side.name + " " : "";
   let summary = name + "keeps " + number(side.count) + " of " + number(n) + " visual tokens";
-  if (grids.length > 1) {
+  if (isFilm()) {
+    if (!view.sheet && view.grid) {
+      summary += ", " + number(view.grid.keptOf(side)) + "/" + number(view.grid.size) + " of this frame";
+    }
+  } else if (grids.length > 1) {
     const parts = grids.map((grid) => (
       grid.label + " " + number(grid.keptOf(side)) + "/" + number(grid.size)
     ));

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from iwp.ui.page import Page
 
 if TYPE_CHECKING:
-    from iwp.events import Event
+    from iwp.events import Event, Ranked
     from iwp.results import RunResult
     from iwp.session import Session
     from iwp.types import Answer, Media
@@ -33,7 +33,7 @@ class Asked:
     """One press of Compare.
 
     `run_id` is new each time, `picture` is the file that the page shows, `file` the one that was
-    uploaded.
+    uploaded. Of a video `frames` are the files of all its frames, and `picture` is the first.
     """
 
     run_id: str
@@ -43,6 +43,7 @@ class Asked:
     picture: str
     sides: Sides
     file: str = ""
+    frames: tuple[str, ...] = ()
 
 
 @dataclass
@@ -50,7 +51,9 @@ class Visitor:
     """One open tab. Events of the page change it while a run is going on.
 
     Attributes:
+        uploaded: the newest video that was chosen, decoded, and its file.
         asked: the last comparison that was asked for.
+        ranked: where its visual tokens lie and their order, once they are ranked.
         session: the encoded picture, once there is one; serves other budgets.
         baseline: the left side's answer.
         wanted: the newest budget, a fraction.
@@ -64,7 +67,9 @@ class Visitor:
         page: what the tab shows.
     """
 
+    uploaded: tuple[str, Media] | None = None
     asked: Asked | None = None
+    ranked: Ranked | None = None
     session: Session | None = None
     baseline: Answer | None = None
     wanted: float = 0.0
@@ -85,9 +90,10 @@ class Visitor:
 
     @property
     def nbytes(self) -> int:
-        """Bytes of the decoded picture and of the session."""
-        frames = self.asked.media.frames if self.asked else ()
-        pixels = sum(frame.width * frame.height for frame in frames)
+        """Bytes of what is decoded, and of the session."""
+        held = (self.asked and self.asked.media, self.uploaded and self.uploaded[1])
+        frames = {id(frame): frame for media in held if media for frame in media.frames}
+        pixels = sum(frame.width * frame.height for frame in frames.values())
         return 3 * pixels + (self.session.nbytes if self.session else 0)
 
     def show(self, page: Page) -> Page:
@@ -106,6 +112,7 @@ class Visitor:
 
     def clear(self) -> None:
         """Forget what an earlier question has led to."""
+        self.ranked = None
         self.session = None
         self.baseline = None
         self.answered = None
@@ -185,7 +192,7 @@ class Visitors:
                 return
             if not visitor.waiting:
                 held -= visitor.nbytes
-                visitor.asked = None
+                visitor.asked = visitor.uploaded = None
                 visitor.clear()
 
     def forget(self, session_hash: str | None) -> None:

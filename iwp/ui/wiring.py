@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Any, Final
 import gradio as gr
 
 from iwp.ui import api
+from iwp.ui.clip_preview import Previews
+from iwp.ui.exports import Exports
 from iwp.ui.handlers import Handlers
 from iwp.ui.sharing import Sharing
 from iwp.ui.sweeps import Sweeps
@@ -17,10 +19,14 @@ if TYPE_CHECKING:
     from iwp.ui.examples import Examples
     from iwp.ui.layout import Asking, Showing
 
-# The budget stands in the widget; Compare reads it there, and a link sets it there.
-_WITH_BUDGET: Final = """(picture, question, _, ...rest) => [
-    picture, question, document.querySelector("#token-map .token-map").tokenMap.budget(), ...rest,
-]"""
+# The budget stands in the widget; Compare reads it there, and a link sets it there. What is on the
+# tab that is not open is not asked about.
+_AS_SHOWN: Final = """(picture, video, question, _, ...rest) => {
+    const tab = document.querySelector("#video-tab-button");
+    const film = tab && tab.getAttribute("aria-selected") === "true";
+    const { tokenMap } = document.querySelector("#token-map .token-map");
+    return [film ? null : picture, film ? video : null, question, tokenMap.budget(), ...rest];
+}"""
 _SET_BUDGET: Final = """(budget) => {
     if (!budget) return;
     const set = () => {
@@ -29,6 +35,9 @@ _SET_BUDGET: Final = """(budget) => {
         else requestAnimationFrame(set);
     };
     set();
+}"""
+_EXPORTED: Final = """() => {
+    document.querySelector("#token-map .token-map").tokenMap.exported();
 }"""
 _PRIVATE: Final[dict[str, Any]] = {"api_visibility": "private", "show_progress": "hidden"}
 # The engine's own lock guards the device; this limit only keeps the queue in order.
@@ -46,9 +55,12 @@ def wire(
     """Connect events and handlers. Only `/compare` is public."""
     cache = showing.token_map.GRADIO_CACHE
     handlers = Handlers(engine, settings, cache)
+    previews = Previews(handlers.visitors, engine.vlm.adapter, settings.max_pixels, cache)
     sweeps = Sweeps(engine, handlers.visitors)
+    exports = Exports(handlers.visitors, cache)
     sharing = Sharing(handlers.usual, handlers.visitors, examples, cache)
     budget = gr.Number(visible="hidden")  # in the page, so that a link's budget reaches the script
+    asked = [asking.picture, asking.question]
     sides = [asking.left, asking.right, asking.convention]
     answers: list[Any] = [
         *(showing.baseline, showing.pruned, showing.timings),
@@ -56,12 +68,15 @@ def wire(
     ]
     page = [showing.token_map, *answers]
 
+    asking.video.change(
+        previews.preview, asking.video, asking.preview, concurrency_limit=2, **_PRIVATE
+    )
     begun = gr.on(
         [asking.compare.click, asking.question.submit],
         handlers.begin,
-        [asking.picture, asking.question, budget, *sides, *asking.knobs],
+        [asking.picture, asking.video, asking.question, budget, *sides, *asking.knobs],
         [*page, showing.swept],
-        js=_WITH_BUDGET,
+        js=_AS_SHOWN,
         concurrency_limit=None,  # in the queue only because its errors show there
         **_PRIVATE,
     )
@@ -85,6 +100,11 @@ def wire(
         sweeps.sweep, None, [showing.swept, asking.status], **_PRIVATE, **_DEVICE
     )
 
+    # The button works again whatever came of it.
+    showing.token_map.export(
+        exports.export, None, showing.download, concurrency_limit=2, **_PRIVATE
+    ).then(None, None, None, js=_EXPORTED)
+
     # First the run ends by itself, then its event is cancelled (it may still wait in the queue),
     # and at last the page gets what a cancelled event did not deliver.
     halted = asking.stop.click(handlers.halt, None, None, queue=False, **_PRIVATE)
@@ -96,19 +116,15 @@ def wire(
     loaded = demo.load(
         sharing.restore,
         None,
-        [asking.picture, asking.question, *sides, budget, asking.status, *asking.knobs],
+        [*asked, *sides, budget, asking.status, *asking.knobs, asking.tabs, asking.video],
         queue=False,
         **_PRIVATE,
     )
     loaded.success(None, budget, None, js=_SET_BUDGET)
-    if asking.random is not None:
-        asking.random.click(
-            sharing.draw,
-            asking.question,
-            [asking.picture, asking.question],
-            queue=False,
-            **_PRIVATE,
-        )
+    example = [*asked, asking.tabs, asking.video]
+    if asking.random is not None and asking.examples is not None:
+        asking.random.click(sharing.draw, asking.question, example, queue=False, **_PRIVATE)
+        asking.examples.click(sharing.choose, asking.examples, example, queue=False, **_PRIVATE)
 
     demo.unload(handlers.forget)
     gr.api(api.endpoint(engine, settings), api_name="compare", **_DEVICE)

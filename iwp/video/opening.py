@@ -37,7 +37,7 @@ _BUFFER = 1 << 18
 _THREADS = 4
 
 _NOT_A_VIDEO = (
-    "The file is not an MP4, MOV, WebM, MKV, AVI or GIF video; a still picture is opened as one."
+    "The file is not an MP4, MOV, WebM, MKV, AVI or GIF video; open a still picture as a picture."
 )
 _DAMAGED = "The video is damaged or cut off; open it elsewhere and save it again."
 _NO_PICTURES = "The file has no pictures, only sound or text; choose a video."

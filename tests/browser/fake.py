@@ -23,7 +23,7 @@ from iwp.sweep import BUDGETS
 from iwp.types import Answer, Media, Ranking, Sampling, Side, Timing, VisualLayout
 from iwp.verdict import judge
 from tests.browser.sweeps import ended, nothing_swept, swept
-from tests.browser.tokens import centre_first, two_grids
+from tests.browser.tokens import centre_first, frame_grids, two_grids
 
 LAYERS = 6
 
@@ -39,6 +39,7 @@ class FakeSession:
     convention: str
     baseline: Answer | None = None
     nbytes: int = 0
+    times: tuple[float, ...] | None = None
 
 
 class FakeEngine:
@@ -82,8 +83,13 @@ class FakeEngine:
     ) -> Run:
         self._check(question, budget)
         self.asked.append((method, against, max_new_tokens, temperature))
-        layout = two_grids(*media.size, crops=self.crops)
-        session = FakeSession(layout, question, method or IWP(), against, convention)
+        if media.kind == "video":
+            layout = frame_grids(*media.size, len(media.frames))
+        else:
+            layout = two_grids(*media.size, crops=self.crops)
+        session = FakeSession(
+            *(layout, question, method or IWP(), against, convention), times=media.clip_times
+        )
         return self._run(lambda brake: self._compare(brake, session, budget))
 
     def repruned(self, session: FakeSession, budget: float) -> Run:
@@ -223,6 +229,7 @@ class FakeEngine:
             kept_share=len(kept) / n,
             layer_average=average(session.method, len(kept), n),
             rival=rival,
+            times=session.times,
             first_token=(Odds(str(session.layout.n), 0.62, 0.31), Odds(" <few>", 0.05, 0.4)),
         )
 

@@ -7,6 +7,7 @@ import torch
 from iwp.types import Block, Ranking, TokenGrid, VisualLayout
 
 SIDE = 27
+FRAME_SIDE = 7
 TWIN = 2
 """How many tokens further the nearest duplicate is."""
 
@@ -28,6 +29,19 @@ def two_grids(width: int, height: int, crops: int = 3) -> VisualLayout:
     side = SIDE * crops
     fine = TokenGrid("fine", "High-res", side, side, SIDE * SIDE, blocks, newline=True)
     return VisualLayout(SIDE * SIDE + side * (side + 1), width, height, (base, fine))
+
+
+def frame_grids(width: int, height: int, frames: int) -> VisualLayout:
+    """A grid for every frame of a video and a token that ends it, as LLaVA-OneVision has."""
+    whole = Block(0, FRAME_SIDE, 0, FRAME_SIDE, 0.0, 0.0, width, height)
+    grids = tuple(
+        TokenGrid(
+            *(f"frame{i}", f"Frame {i + 1}", FRAME_SIDE, FRAME_SIDE, i * FRAME_SIDE**2, (whole,)),
+            frame=i,
+        )
+        for i in range(frames)
+    )
+    return VisualLayout(frames * FRAME_SIDE**2 + 1, width, height, grids)
 
 
 def centre_first(layout: VisualLayout, seed: int = 0) -> Ranking:
