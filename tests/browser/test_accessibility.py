@@ -15,6 +15,8 @@ pytestmark = pytest.mark.browser
 Open = Callable[..., Visit]
 RULES = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa"]
 FOLDED = ("#sides", "#settings", "#camera")
+CLIP = EXAMPLES / "clip-1.mp4"
+SIDEWAYS = "document.documentElement.scrollWidth - document.documentElement.clientWidth"
 DESK, PHONE = {"width": 1360, "height": 1000}, {"width": 390, "height": 844}
 
 
@@ -48,8 +50,25 @@ def test_axe_finds_nothing(
     opened.page.click("#sweep")
     opened.wait_for_text("#status", "table")
     assert findings(opened) == []
-    wide = "document.documentElement.scrollWidth - document.documentElement.clientWidth"
-    assert opened.page.evaluate(wide) <= 0
+    assert opened.page.evaluate(SIDEWAYS) <= 0
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("viewport", [DESK, PHONE], ids=["desk", "phone"])
+def test_axe_finds_nothing_around_a_video(
+    visit: Open, everything: str, scheme: str, viewport: dict[str, int]
+) -> None:
+    opened = visit(everything, viewport=viewport, color_scheme=scheme)
+    opened.page.click("#video-tab-button")
+    opened.page.set_input_files("#video input[type=file]", str(CLIP))
+    opened.page.wait_for_selector("#clip .clip")
+    opened.page.fill("#question textarea", "What moves?")
+    opened.page.click("#compare")
+    opened.wait_for_text("#status", "Done")
+    assert findings(opened) == []
+    opened.page.click(".token-map button:text-is('All frames')")
+    assert findings(opened) == []
+    assert opened.page.evaluate(SIDEWAYS) <= 0
 
 
 def test_axe_finds_a_button_without_a_name(visit: Open, everything: str) -> None:
