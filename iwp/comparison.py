@@ -28,9 +28,18 @@ if TYPE_CHECKING:
 
 
 def rank(
-    vlm: VLM, media: Media, question: str, contest: Contest, decoding: Decoding, brake: Brake
+    vlm: VLM,
+    media: Media,
+    question: str,
+    contest: Contest,
+    decoding: Decoding,
+    brake: Brake,
+    *,
+    errors: bool = True,
 ) -> Generator[Event, None, Session]:
     """Encode the picture and rank its tokens for every side that has a method.
+
+    `errors` measures what every budget loses: see `iwp.generate.rank`.
 
     Raises:
         InputError: a method cannot reach the layer average that is asked for.
@@ -48,7 +57,7 @@ def rank(
     yield Stage("ranking")
     inputs = vlm.adapter.inputs(prepared, features, tower)
     ranking, rival = (
-        generate.rank(vlm.model, **inputs, pruner=method, check=brake.check, errors=True)
+        generate.rank(vlm.model, **inputs, pruner=method, check=brake.check, errors=errors)
         if method
         else None
         for method in (contest.method, contest.rival)

@@ -7,9 +7,8 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 import torch
-from PIL import Image
 
-from iwp import comparison, measure, switching
+from iwp import comparison, measure, switching, warming
 from iwp import sweep as sweeping
 from iwp.contest import Contest
 from iwp.errors import InputError, IWPError
@@ -35,8 +34,6 @@ if TYPE_CHECKING:
     from iwp.session import Session
     from iwp.types import Convention
 
-_WARM_UP_SIZE = (640, 480)
-
 
 class Engine:
     """Runs comparisons on one model, one at a time, from any number of threads.
@@ -44,6 +41,7 @@ class Engine:
     Attributes:
         settings: what the operator chose.
         switchable: whether another model may take the model's place.
+        glimpse_s: seconds that one `glimpse` takes here; None before the model is warmed up.
     """
 
     switchable = True
@@ -52,6 +50,7 @@ class Engine:
         self.settings = settings or Settings()
         self._device = threading.Lock()
         self._seat = Seat(vlm, self.settings)
+        self.glimpse_s: float | None = None
 
     @classmethod
     def load(cls, settings: Settings) -> Engine:
@@ -181,11 +180,25 @@ class Engine:
         pruner = choose_method(self.vlm, budget) if method is None else method
         contest = Contest(pruner, None, budget).at(budget)
         decoding = Decoding(self.settings.max_new_tokens)
-        run = self._start(
+        return self._ranked(
             partial(self._rank, self.vlm.serial, media, clean(question), contest, decoding)
         )
-        ranked = [event for event in run if isinstance(event, Ranked)]
-        return ranked[0]
+
+    def glimpse(self, media: Media, question: str, budget: float) -> Ranked | None:
+        """Ranks the visual tokens of a camera's frame, for the eye alone; None while others run.
+
+        Only the encoder and the layers before the cut run, and nothing is measured: a frame that
+        would have to wait for the device is better left out than shown late.
+
+        Raises:
+            InputError: the question or the budget cannot be used.
+        """
+        contest = Contest(choose_method(self.vlm, budget), None, budget).at(budget)
+        if self._device.locked():
+            return None
+        decoding = Decoding(1)
+        looking = partial(self._rank, self.vlm.serial, media, clean(question), contest, decoding)
+        return self._ranked(partial(looking, errors=False))
 
     @staticmethod
     def updates(run: Run, hz: float = 20.0) -> Iterator[Event]:
@@ -194,6 +207,11 @@ class Engine:
 
     def _start(self, work: Callable[[Brake], Iterator[Event]]) -> Run:
         return Run(partial(self._on_device, work), self._device, self.settings.deadline_s)
+
+    def _ranked(self, work: Callable[[Brake], Iterator[Event]]) -> Ranked:
+        """The ranking that the work tells. Read to the end: the device is free again then."""
+        events = list(self._start(work))
+        return next(event for event in events if isinstance(event, Ranked))
 
     def _on_device(self, work: Callable[[Brake], Iterator[Event]], brake: Brake) -> Iterator[Event]:
         try:
@@ -226,9 +244,11 @@ class Engine:
         contest: Contest,
         decoding: Decoding,
         brake: Brake,
+        errors: bool = True,
     ) -> Generator[Event, None, Session]:
         vlm = self._seat.held(serial)
-        return (yield from comparison.rank(vlm, media, question, contest, decoding, brake))
+        given = (vlm, media, question, contest, decoding, brake)
+        return (yield from comparison.rank(*given, errors=errors))
 
     def _answers(self, session: Session, contest: Contest, brake: Brake) -> Iterator[Event]:
         yield from comparison.answers(self._seat.held(session.serial), session, contest, brake)
@@ -237,9 +257,8 @@ class Engine:
         yield from sweeping.sweep(self._seat.held(session.serial), session, budgets, brake)
 
     def _warmed(self, brake: Brake) -> Iterator[Event]:
-        blank = Media((Image.new("RGB", _WARM_UP_SIZE, "gray"),))
-        contest = Contest(choose_method(self.vlm, 0.5), None, 0.5)
-        return self._compare(self.vlm.serial, blank, "What is this?", contest, Decoding(2), brake)
+        self.glimpse_s = None
+        self.glimpse_s = yield from warming.warm(self.vlm, brake)
 
 
 def choose_method(

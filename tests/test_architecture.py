@@ -59,6 +59,7 @@ ORDER = [
         "verdict",
         "sweep",
         "comparison",
+        "warming",
         "seat",
         "switching",
         "engine",

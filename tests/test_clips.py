@@ -11,7 +11,7 @@ import torch
 from iwp.scenes.batches import LENGTH, START, Batches
 from iwp.scenes.clip import SIDE, TRAVEL, Actor, Clip, make_clip
 from iwp.scenes.clip_questions import ask_clip, ask_many, drill_clip
-from iwp.scenes.crops import clip_tokens
+from iwp.scenes.crops import ARRIVALS, MOTIONS, POOLED, clip_labels, clip_tokens
 from iwp.scenes.network import make_config, make_model, make_processor, make_tokenizer
 from iwp.scenes.packed import PackedModel
 from iwp.scenes.vocabulary import COLORS, MOVING, SHAPES
@@ -68,6 +68,28 @@ def test_no_two_objects_appear_in_the_same_frame() -> None:
         ]
         late = [k for k in first if k > 0]
         assert len(late) == len(set(late))
+
+
+def test_labels_tell_what_is_new_and_what_has_moved() -> None:
+    seen = Counter[str]()
+    for seed in range(20):
+        made = clip(seed)
+        labels = clip_labels(made).reshape(8, 2, POOLED, POOLED)
+        for k, boxes in enumerate(made.boxes):
+            shown = np.zeros((POOLED, POOLED), bool)
+            for i, (actor, box) in enumerate(zip(made.actors, boxes, strict=True)):
+                if box is None:
+                    continue
+                new = k == 0 or made.boxes[k - 1][i] is None
+                y, x = (int((box[a] + box[a + 2] / 2) * POOLED / SIDE) for a in (0, 1))
+                shown[y, x] = True
+                wanted = "centre of a new one" if new else "seen before"
+                assert ARRIVALS[labels[k, 1, y, x]] == wanted
+                motion = labels[k, 0, y, x]
+                assert motion == -1 if new else motion in (-1, MOTIONS.index(actor.way or "still"))
+                seen[MOTIONS[motion] if motion >= 0 else "not asked"] += 1
+            assert (labels[k, 1] == 3).sum() <= shown.sum()
+    assert set(seen) == {"not asked", *MOTIONS[1:]}
 
 
 @pytest.mark.parametrize("kind", MOVING)
@@ -144,7 +166,7 @@ def test_packed_clips_have_the_logits_of_the_transformers_class() -> None:
         visual = packed.pack_clip(packed.vision(torch.from_numpy(made.frames)), 1)
         embeddings = packed.embeddings()
         rows = torch.cat((embeddings[torch.tensor(start)][None], visual), 1)
-        hidden = packed.decode(rows, inputs["input_ids"][None, :, prefix:])
+        hidden = packed.decode(rows, inputs["input_ids"][None, :, prefix:]).states
     ours = hidden[0, 0] @ embeddings.T
     assert len(wanted) > 5
     assert (ours - wanted).abs().max() < 2e-3

@@ -18,12 +18,12 @@ def test_the_shipped_clip_is_drawn_again() -> None:
     clip = example_clip.drawn()
     path = FOLDER / f"{example_clip.NAME}.mp4"
     assert path.stat().st_size < 300_000
-    shown = open_video(path, len(clip.frames))
-    assert len(shown.frames) == len(clip.frames)
-    assert np.allclose(np.diff(shown.times), np.diff(clip.times), atol=0.002)
+    n, shown = len(clip.frames), open_video(path, 64)
+    assert len(shown.frames) == n + 1  # the last one twice: see `iwp.video.mp4`
+    assert np.allclose(np.diff(shown.times[:n]), np.diff(clip.times), atol=0.002)
     apart = [
         np.abs(np.asarray(frame, float) - drawn).mean()
-        for frame, drawn in zip(shown.frames, clip.frames, strict=True)
+        for frame, drawn in zip(shown.frames, clip.frames, strict=False)
     ]
     assert max(apart) < 12  # coding, and the grain of the drawing
 

@@ -140,7 +140,7 @@ def test_packed_training_has_the_logits_of_the_transformers_class(size: tuple[in
         embeddings = packed.embeddings()
         visual = packed.pack(features, size, 1)
         prefix = torch.cat((embeddings[torch.tensor(start)][None], visual), 1)
-        hidden = packed.decode(prefix, segments)
+        hidden = packed.decode(prefix, segments).states
     for j, logits in enumerate(wanted):
         ours = hidden[0, j, : len(logits)] @ embeddings.T
         assert (ours - logits).abs().max() < 2e-3
@@ -154,14 +154,14 @@ def test_blind_segments_do_not_look_in_the_first_layers() -> None:
     tokens = torch.randint(6, 60, (1, 2, 5), generator=generator)
     hidden_rows = torch.arange(20) >= 2
     with torch.no_grad():
-        seen = packed.decode(prefix, tokens)
-        blind = packed.decode(prefix, tokens, hidden_rows, 8, torch.tensor([True, False]))
+        seen = packed.decode(prefix, tokens).states
+        blind = packed.decode(prefix, tokens, hidden_rows, 8, torch.tensor([True, False])).states
     assert torch.allclose(seen[:, 1], blind[:, 1], atol=1e-5)
     assert not torch.allclose(seen[:, 0], blind[:, 0], atol=1e-2)
     # Another picture behind the same two first rows changes nothing for those who cannot see it.
     other = torch.cat((prefix[:, :2], torch.randn(1, 18, 192, generator=generator)), 1)
     with torch.no_grad():
-        same = packed.decode(other, tokens, hidden_rows, 8, torch.tensor([True, True]))
+        same = packed.decode(other, tokens, hidden_rows, 8, torch.tensor([True, True])).states
     assert torch.allclose(same[:, 0], blind[:, 0], atol=1e-4)
 
 

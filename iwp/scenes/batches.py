@@ -12,14 +12,14 @@ from transformers import PreTrainedTokenizerFast
 
 from iwp.scenes import clip_questions
 from iwp.scenes.clip import make_clip
-from iwp.scenes.crops import GRID, LABELS, clip_tokens, crops, patch_labels, visual_tokens
+from iwp.scenes.crops import clip_labels, clip_tokens, crops, patch_labels, visual_tokens
 from iwp.scenes.drills import drill
 from iwp.scenes.questions import Question, ask_many
 from iwp.scenes.scene import make_scene, random_size
 
 SMALLEST = (196, 196)  # here the base crop, too, shows print at its full size
 SEGMENTS = 14  # questions behind one picture: few make room for more pictures, as counting needs
-FRAMES = {8: 0.6, 16: 0.4}  # of a clip -> how often
+FRAMES = {8: 0.5, 16: 0.5}  # of a clip -> how often
 LENGTH = 15  # tokens of one question and its answer
 END_OF_QUESTION = "<|im_end|><|im_start|>assistant"
 START = "<|im_start|>user"
@@ -36,7 +36,8 @@ class Batch:
     Attributes:
         size: (height, width) in pixels.
         crops: (B * crops, CROP, CROP, 3) uint8; of clips, (B * frames, ...).
-        labels: (B * crops, attributes, GRID * GRID) int64, see crops.patch_labels; none of clips.
+        labels: (B * crops, attributes, GRID * GRID) int64, see crops.patch_labels; of clips, see
+            crops.clip_labels.
         tokens: (B, segments, LENGTH) int64.
         answers: same shape, bool: the tokens the model is to say.
         kinds: B lists of as many question kinds.
@@ -117,7 +118,7 @@ class Batches:
             [partial(clip_questions.drill_clip, rng, clip) for clip in clips],
         )
         pixels = np.concatenate([clip.frames for clip in clips])
-        labels = np.zeros((0, LABELS, GRID * GRID), np.int64)
+        labels = np.concatenate([clip_labels(clip) for clip in clips])
         return Batch(SMALLEST, pixels, labels, tokens, answers, kinds, frames)
 
     def _texts(

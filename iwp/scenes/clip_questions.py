@@ -12,17 +12,17 @@ from iwp.scenes.questions import Found, Question, ask, phrased, several
 
 # How often each kind is asked in training.
 WEIGHTS = {
-    "moves": 0.25,
-    "last": 0.25,
-    "way": 0.15,
-    "moving": 0.15,
-    "color": 0.04,
-    "shape": 0.04,
-    "exist": 0.04,
-    "total": 0.08,
+    "moves": 0.28,
+    "last": 0.2,
+    "way": 0.06,
+    "moving": 0.24,
+    "color": 0.02,
+    "shape": 0.02,
+    "exist": 0.02,
+    "total": 0.16,
 }
 # How often each list is drawn.
-SHARES = {"moves": 0.2, "way": 0.25, "appears": 0.15, "last": 0.25, "many": 0.15}
+SHARES = {"moves": 0.3, "way": 0.1, "appears": 0.1, "last": 0.2, "many": 0.3}
 _WHAT: dict[str, Callable[[Actor], str]] = {
     "shape": lambda actor: actor.look.shape,
     "color": lambda actor: actor.look.color,

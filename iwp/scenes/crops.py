@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from PIL import Image
 from transformers.image_processing_utils import select_best_resolution
 
+from iwp.scenes.clip import SIDE, Clip
 from iwp.scenes.scene import Box, Scene
 from iwp.scenes.vocabulary import CHARACTERS, COLORS, SHAPES
 
@@ -25,6 +26,10 @@ UNREADABLE = 0.75  # a base crop shrunk below this share of its size shows no le
 ATTRIBUTES = ("shape", "color", "character", "row", "column", "center")
 PLACES = ("y", "x")  # where the object's centre is, in thousandths of the picture
 LABELS = len(ATTRIBUTES) + len(PLACES)
+# What a cell of a clip's frame is told about the object that it shows: 0 is nothing.
+MOTIONS = ("nothing", "still", "up", "down", "left", "right")
+ARRIVALS = ("nothing", "seen before", "new", "centre of a new one")
+NOTICED = 12  # pixels that an object has gone, at least, where the model is to say so
 
 
 @dataclass(frozen=True)
@@ -124,6 +129,33 @@ def patch_labels(scene: Scene) -> NDArray[np.int64]:
     tiles = out[1].reshape(LABELS, t.rows, GRID, t.cols, GRID).transpose(1, 3, 0, 2, 4)
     stacked = np.concatenate([out[0][None], tiles.reshape(-1, LABELS, GRID, GRID)])
     return stacked.reshape(len(stacked), LABELS, GRID * GRID)
+
+
+def clip_labels(clip: Clip) -> NDArray[np.int64]:
+    """What a token can know from its own and earlier frames: (frames, 2, POOLED * POOLED) int64.
+
+    Numbers of MOTIONS and of ARRIVALS; -1 is not asked.
+    """
+    labels = np.zeros((len(clip.frames), 2, POOLED, POOLED), np.int64)
+    scale = (POOLED * PATCH / SIDE,) * 2
+    for k, boxes in enumerate(clip.boxes):
+        best = np.full((POOLED, POOLED), 0.18)
+        for i, (actor, box) in enumerate(zip(clip.actors, boxes, strict=True)):
+            if box is None:
+                continue
+            cover = _cover(box, scale, (0, 0), best.shape)
+            mine = cover > best
+            best[mine] = cover[mine]
+            before = [b for b in (frame[i] for frame in clip.boxes[:k]) if b is not None]
+            gone = max(abs(box[a] - before[0][a]) for a in (0, 1)) if before else 0.0
+            known = bool(before) and (actor.way is None or gone >= NOTICED)
+            labels[k, 0][mine] = MOTIONS.index(actor.way or "still") if known else -1
+            labels[k, 1][mine] = 1 if before else 2
+            if not before:
+                center = ((box[a] + box[a + 2] / 2) / SIDE for a in (0, 1))
+                y, x = (min(int(c * POOLED), POOLED - 1) for c in center)
+                labels[k, 1, y, x] = 3
+    return labels.reshape(len(labels), 2, -1)
 
 
 def clip_tokens(frames: int) -> int:

@@ -8,7 +8,7 @@ and starts at the position that follows the picture.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 import torch.nn.functional as F
@@ -17,6 +17,18 @@ from transformers import LlavaOnevisionForConditionalGeneration
 
 from iwp.scenes.crops import GRID, PATCH, POOLED, tiling
 from iwp.scenes.network import MEAN, STD
+
+
+class Decoded(NamedTuple):
+    """What the decoder makes of a prefix and its segments.
+
+    Attributes:
+        states: (B, K, L, width) of the segments, after the final norm.
+        prefix: (B, P, width) of the prefix after the layers that some segments are blind in.
+    """
+
+    states: Tensor
+    prefix: Tensor
 
 
 @dataclass(frozen=True)
@@ -165,7 +177,7 @@ class PackedModel:
         hidden_from: Tensor | None = None,
         blind_layers: int = 0,
         blind: Tensor | None = None,
-    ) -> Tensor:
+    ) -> Decoded:
         """Run the decoder over one prefix and its segments.
 
         Args:
@@ -174,9 +186,6 @@ class PackedModel:
             hidden_from: (P,) bool, the prefix rows that `blind` segments do not attend to.
             blind_layers: in so many first layers.
             blind: (K,) bool.
-
-        Returns:
-            (B, K, L, width) states after the final norm.
         """
         decoder, eps = self.model.model.language_model, self.text.rms_norm_eps
         batch, n_segments, length = segments.shape
@@ -187,7 +196,7 @@ class PackedModel:
         if blind is not None and hidden_from is not None:
             rows = blind.repeat_interleave(length)
             mask = (rows[:, None] & hidden_from[None]).to(t.device)
-        last = len(decoder.layers) - 1
+        last, early = len(decoder.layers) - 1, p
         for i, layer in enumerate(decoder.layers):
             norm = layer.input_layernorm.weight.to(self.dtype)
             a, b = self._attention(
@@ -199,8 +208,10 @@ class PackedModel:
             if i < last:  # nobody reads the prefix after the last layer's keys and values
                 p = p + a
                 p = p + self._mlp(p, layer, eps)
+            if i == blind_layers - 1:
+                early = p
         out = _rms(t, decoder.norm.weight.to(self.dtype), eps)
-        return out.view(batch, n_segments, length, -1)
+        return Decoded(out.view(batch, n_segments, length, -1), early)
 
     def _mlp(self, x: Tensor, layer: Any, eps: float) -> Tensor:
         h = _rms(x, layer.post_attention_layernorm.weight.to(self.dtype), eps)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
     from iwp.adapters.base import VLM
-    from iwp.events import Event
+    from iwp.events import Event, Ranked
     from iwp.pruners.base import Pruner
     from iwp.results import RunResult
     from iwp.session import Session
@@ -29,6 +29,8 @@ class PageRun(Protocol):
 
 class Backend(Protocol):
     """Runs comparisons: see `iwp.engine.Engine`."""
+
+    glimpse_s: float | None
 
     @property
     def vlm(self) -> VLM:
@@ -62,6 +64,9 @@ class Backend(Protocol):
 
     def repruned(self, session: Session, budget: float) -> PageRun:
         """Start every side that has a method again at another budget."""
+
+    def glimpse(self, media: Media, question: str, budget: float) -> Ranked | None:
+        """Rank the tokens of a camera's frame; None while the device is busy."""
 
     def sweep(self, session: Session) -> PageRun:
         """Start answering at a row of budgets."""

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from iwp.errors import IWPError, ModelError
-from iwp.events import Event
+from iwp.events import Event, Ranked
 from iwp.results import RunResult
 from iwp.run import result_of
 from iwp.types import Convention, Media
@@ -71,10 +71,12 @@ class ForkedRun:
 class ForkedEngine:
     """Looks like `Engine` to the page; every run is one call of a lent generator.
 
-    Its model stays: a fork has the weights that were there when the page started.
+    Its model stays: a fork has the weights that were there when the page started. There are no
+    glimpses: a device that is lent call by call gives no camera's rate.
     """
 
     switchable = False
+    glimpse_s: float | None = None
 
     def __init__(self, engine: Engine, lend: Lend) -> None:
         """`lend` decorates a generator so that it runs where the GPU is."""
@@ -123,6 +125,10 @@ class ForkedEngine:
     def repruned(self, session: Session, budget: float) -> ForkedRun:
         """As `Engine.repruned`; refusals come with the first event."""
         return ForkedRun(self._repruned(session, budget))
+
+    def glimpse(self, media: Media, question: str, budget: float) -> Ranked | None:  # noqa: ARG002
+        """None: see the class."""
+        return None
 
     def sweep(self, session: Session) -> ForkedRun:
         """As `Engine.sweep`."""

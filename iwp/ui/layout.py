@@ -11,6 +11,7 @@ import gradio as gr
 from iwp.catalogue import Catalogue
 from iwp.pruners import PRUNERS
 from iwp.ui import header, model_panel, sides, text
+from iwp.ui.camera import Camera
 from iwp.ui.clip_preview import ClipPreview
 from iwp.ui.download import Download
 from iwp.ui.examples import EXAMPLES, Examples
@@ -88,6 +89,7 @@ def build_demo(engine: Backend, settings: Settings, examples: Path = EXAMPLES) -
                 asking = _asking(offered, catalogue, engine, settings)
             with gr.Column(scale=7, min_width=320):
                 showing = _showing()
+        Camera(engine, demo, asking.question)
         wire(demo, engine, settings, offered, asking, showing, head)
     demo.queue(max_size=MAX_WAITING, default_concurrency_limit=4)
     return demo

@@ -155,6 +155,18 @@ PLOT_TIME: Final = "time to the first token, of that at 100 %"
 PLOT_AXIS: Final = "Budget in percent"
 PLOT_TOLD: Final = "Budget {}: {}. The table below has the numbers."
 
+CAMERA: Final = "Live camera"
+CAMERA_NOTE: Final = (
+    "Every frame goes through the vision encoder and the layers before the cut, and what IWP drops "
+    "goes dark. The question above decides with it. Frames are shown and forgotten."
+)
+CAMERA_HINT: Final = "Start the camera: its kept patches show here."
+CAMERA_BUDGET: Final = "Share of the visual tokens to keep, in percent"
+CAMERA_QUESTION: Final = "What is this?"
+CAMERA_BUSY: Final = "Waiting: the device is answering another question."
+CAMERA_RATE: Final = "{:,} of {:,} tokens kept, {:.0f} ms a frame"
+CAMERA_ALT: Final = "Camera frame, dropped patches dark"
+
 RANDOM: Final = "Random example"
 SHARED: Final = {
     "link": "Link copied.",

@@ -7,9 +7,9 @@ const NUMBERED_BAR = 22;           // so has a bar
 const GAP_MS = [80, 500];          // how long a frame is shown while they play
 const film = find(".film");
 const scrub = find(".scrub");
-const bars = find(".bars");
-bars.style.setProperty("--left", DIFFERENCE_LINES[1]);
-bars.style.setProperty("--right", DIFFERENCE_LINES[2]);
+const tally = find(".tally");
+tally.style.setProperty("--left", DIFFERENCE_LINES[1]);
+tally.style.setProperty("--right", DIFFERENCE_LINES[2]);
 
 const isFilm = () => Boolean(view.map && view.map.frames.length > 1);
 const gentle = () => window.matchMedia("(prefers-reduced-motion: reduce)").matches;
@@ -48,7 +48,7 @@ function offerFrames(before) {
   picture.hidden = frames.length > 0;          // the canvas has the frames: they change at once
   scrub.max = Math.max(1, frames.length);
   film.style.setProperty("--frames", Math.max(1, frames.length));
-  bars.replaceChildren(...frames.map(() => {
+  tally.replaceChildren(...frames.map(() => {
     const bar = document.createElement("span");
     bar.append(...[0, 1, 2, 3].map((state) => {
       const part = document.createElement(state ? "i" : "b");
@@ -137,6 +137,9 @@ function drawSheet(target, line) {
       Math.round((at % cols) * (wide + SHEET_GAP) * line),
       Math.round(Math.floor(at / cols) * (high + SHEET_GAP) * line),
     );
+    target.beginPath();
+    target.rect(0, 0, width, height);        // outlines end at the frame
+    target.clip();
     drawFrame(target, at, scaleOf({ width, height }, line));
     if (wide >= NUMBERED) drawNumber(target, at, line);
     target.restore();
@@ -189,10 +192,10 @@ function showFilm() {
   const { frames } = view.map;
   const counts = frames.map((_, at) => countsAt(at));
   const most = Math.max(1, ...counts.map((count) => (count ? keptOf(count) : 0)));
-  bars.dataset.both = String(shownSides().length > 1);
-  bars.toggleAttribute("data-narrow", bars.clientWidth / frames.length < NUMBERED_BAR);
+  tally.dataset.both = String(shownSides().length > 1);
+  tally.toggleAttribute("data-narrow", tally.clientWidth / frames.length < NUMBERED_BAR);
   counts.forEach((count, at) => {
-    const bar = bars.children[at];
+    const bar = tally.children[at];
     bar.toggleAttribute("data-shown", at === view.frame);
     bar.firstChild.textContent = count ? keptOf(count) : "";
     for (const state of [1, 2, 3]) {
@@ -264,8 +267,8 @@ scrub.addEventListener("input", () => {
   goTo(Number(scrub.value) - 1);
 });
 find(".play").addEventListener("click", playOrPause);
-bars.addEventListener("pointerdown", (event) => {
-  const box = bars.getBoundingClientRect();
+tally.addEventListener("pointerdown", (event) => {
+  const box = tally.getBoundingClientRect();
   pause();
   goTo(Math.floor(((event.clientX - box.left) / box.width) * view.map.frames.length));
 });

@@ -61,6 +61,7 @@ class FakeEngine:
         )
         self.device_name = "cpu"
         self.source = "demo"
+        self.glimpse_s: float | None = None
         self.word_s = word_s
         self.words = words
         self.crops = crops
@@ -100,6 +101,14 @@ class FakeEngine:
 
     def sweep(self, session: FakeSession) -> Run:
         return self._run(lambda brake: self._sweep(brake, session))
+
+    def glimpse(self, media: Media, question: str, budget: float) -> Ranked | None:
+        self._check(question, budget)
+        if self.busy:
+            return None
+        layout = two_grids(*media.size, crops=self.crops)
+        session: Any = FakeSession(layout, question, IWP(), None, "cut")
+        return Ranked(session, layout, ranking_of(IWP(), layout), None)
 
     @property
     def busy(self) -> bool:

@@ -10,11 +10,15 @@ import pytest
 from iwp.budget import keep_count
 from iwp.engine import Engine
 from iwp.settings import Settings
+from iwp.video import open_video
 from tests.browser.conftest import Visit, serve
 from tests.browser.moves import look, meet
+from tests.browser.test_video import compare
 
 pytestmark = pytest.mark.browser
-EMBEDDED = Path(__file__).parents[2] / "assets" / "demo-model" / "config.json"
+ASSETS = Path(__file__).parents[2] / "assets"
+EMBEDDED = ASSETS / "demo-model" / "config.json"
+CLIP = ASSETS / "examples" / "clip-1.mp4"
 
 
 @pytest.fixture(scope="module")
@@ -66,3 +70,21 @@ def test_two_methods_on_a_real_model(
     table = opened.page.inner_text("#timings")
     assert f"{left + both:,} of {n:,}\t{right + both:,} of {n:,}" in table
     opened.page.screenshot(path=pictures_folder / "real-arena.png", full_page=True)
+
+
+def test_a_video_on_a_real_model(
+    visit: Callable[..., Visit], real_address: str, pictures_folder: Path
+) -> None:
+    opened = compare(visit(real_address), CLIP, "Which way does the red star move?")
+    n, frames = opened.view("map.n"), opened.view("map.frames.length")
+    assert frames == opened.page.locator(".tally span").count()
+    opened.page.screenshot(path=pictures_folder / "real-video.png", full_page=True)
+    if EMBEDDED.is_file():
+        assert (opened.answer("baseline"), opened.answer("pruned")) == ("left", "left")
+    opened.page.click("#sweep")
+    opened.wait_for_text("#status", "Done. The plot")
+    rows = opened.page.locator(".sweep tbody tr")
+    assert f"{n:,} of {n:,}" in rows.first.inner_text()
+    with opened.page.expect_download() as download:
+        opened.page.click(".export")
+    assert len(open_video(download.value.path(), 64).frames) >= frames
