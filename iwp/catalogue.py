@@ -45,7 +45,7 @@ class Entry:
         facts = (
             _counted(self.parameters),
             "not on this machine yet" if self.nbytes is None else _sized(self.nbytes),
-            f"licence {self.licence or 'not stated'}" if self.nbytes is not None else None,
+            self.licence and f"licence {self.licence}",
         )
         return f"{self.name} ({', '.join(fact for fact in facts if fact)})"
 
