@@ -247,7 +247,7 @@ class _Ranked(Exception):
 
 def prompt_of(model: Any, embeds: Tensor, visual: Tensor, tower: Tower | None = None) -> Prompt:
     """The rows of a prompt of embeddings (1, S, D) with visual tokens at `visual` (n,)."""
-    visual = visual.to(embeds.device)
+    visual = visual.cpu()  # rows are counted on the host
     ends, norm = separators(model, embeds[0], visual), decoder_of(model).norm
     prompt = Prompt.of(embeds.shape[1], visual, separators=ends, final_norm=norm, tower=tower)
     return prompt.entered(embeds[0, visual], embeds[0])
