@@ -19,7 +19,7 @@ from typing import Any
 from iwp.adapters.base import VLM
 from iwp.bench import environment, limit, output, prompts, subject
 from iwp.bench.prompts import Asked
-from iwp.bench.turns import Measured, Spread, measured
+from iwp.bench.turns import Measured, measured
 from iwp.budget import check_budget
 from iwp.errors import InputError
 from iwp.pruners import Pruner
@@ -104,7 +104,7 @@ def raw(result: Result) -> dict[str, Any]:
 def shown(result: Result) -> dict[str, str]:
     """A row of the Markdown table."""
     found, asked = result.measured, result.asked
-    parts = {name: _milliseconds(found.parts[name]) for name in _PARTS}
+    parts = {name: found.parts[name].milliseconds for name in _PARTS}
     return {
         "prompt": f"{asked.label}: {asked.n:,} + {asked.text}",
         "method": result.name,
@@ -172,13 +172,6 @@ def _draw(path: Path, title: str, found: Sequence[Result], new_tokens: int) -> N
     parts = {"encoding": medians("encode"), "selection": selection, "rest of the prefill": rest}
     parts[f"{new_tokens} new tokens"] = [(new_tokens - 1) * part for part in medians("decode")]
     output.stacked(path, title, labels, parts, "ms")
-
-
-def _milliseconds(spread: Spread) -> str:
-    low, middle, high = (
-        output.brief(1000 * seconds) for seconds in (spread.low, spread.median, spread.high)
-    )
-    return f"{middle} ({low}-{high})"
 
 
 def _size(word: str) -> tuple[int, int]:

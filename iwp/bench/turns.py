@@ -10,7 +10,7 @@ import torch
 
 from iwp import generate, measure
 from iwp.adapters.base import VLM, Inputs
-from iwp.bench import memory
+from iwp.bench import memory, output
 from iwp.bench.prompts import Asked, Read
 from iwp.layer_average import Plan, tokens_read
 from iwp.pruners import Pruner
@@ -31,6 +31,13 @@ class Spread:
             return cls(values[0], values[0], values[0])
         low, middle, high = quantiles(values, n=4, method="inclusive")
         return cls(middle, low, high)
+
+    @property
+    def milliseconds(self) -> str:
+        """Of seconds, for people."""
+        numbers = (self.median, self.low, self.high)
+        middle, low, high = (output.brief(1000 * seconds) for seconds in numbers)
+        return f"{middle} ({low}-{high})"
 
 
 @dataclass(frozen=True)
