@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
+from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -121,7 +122,7 @@ class Engine:
         right = choose_method(self.vlm, budget) if method is None else method
         contest = Contest(right, against, budget, convention).at(budget)
         limit = self.settings.max_new_tokens if max_new_tokens is None else max_new_tokens
-        decoding = check_decoding(limit, temperature)
+        decoding = self._decoding(limit, temperature)
         return self._start(partial(self._compare, media, clean(question), contest, decoding))
 
     def repruned(self, session: Session, budget: float) -> Run:
@@ -159,7 +160,7 @@ class Engine:
         budget = 1.0 if method is None or method.nested else method.budget
         pruner = choose_method(self.vlm, budget) if method is None else method
         contest = Contest(pruner, None, budget).at(budget)
-        decoding = Decoding(self.settings.max_new_tokens)
+        decoding = self._decoding(self.settings.max_new_tokens)
         return self._ranked(
             partial(comparison.rank, self.vlm, media, clean(question), contest, decoding)
         )
@@ -184,6 +185,10 @@ class Engine:
     def updates(run: Run, hz: float = 20.0) -> Iterator[Event]:
         """The events of `run` for a page: see `Run.updates`."""
         return run.updates(hz)
+
+    def _decoding(self, max_new_tokens: int, temperature: float = 0.0) -> Decoding:
+        decoding = check_decoding(max_new_tokens, temperature)
+        return replace(decoding, fast=self.settings.fast_decode)
 
     def _start(self, work: Callable[[Brake], Iterator[Event]]) -> Run:
         return Run(partial(self._on_device, work), self._device, self.settings.deadline_s)

@@ -32,6 +32,8 @@ class Settings:
         max_pixels: largest picture that is accepted.
         threads: CPU threads of a run. 0 chooses: one for small models, whose steps are so short
             that threads spend their time waiting for each other, and torch's default for the rest.
+        fast_decode: whether the tokens of an answer are read in caches of fixed size, on a GPU as
+            a CUDA graph, where the model allows.
     """
 
     model: str = "demo"
@@ -45,6 +47,7 @@ class Settings:
     deadline_s: float = 300.0
     max_pixels: int = 40_000_000
     threads: int = 0
+    fast_decode: bool = False
 
     def __post_init__(self) -> None:
         for name, lowest in (("max_new_tokens", 1), ("max_pixels", 1), ("threads", 0)):
@@ -84,6 +87,7 @@ class Settings:
             deadline_s=_number(source, "IWP_DEADLINE_S", cls.deadline_s),
             max_pixels=_whole(source, "IWP_MAX_PIXELS", cls.max_pixels),
             threads=_whole(source, "IWP_THREADS", cls.threads),
+            fast_decode=_switch(source, "IWP_FAST_DECODE"),
         )
 
 
@@ -93,6 +97,13 @@ def _whole(source: Mapping[str, str], name: str, default: int) -> int:
         return int(text) if text else default
     except ValueError:
         raise IWPError(f"{name} must be a whole number, not {text!r}.") from None
+
+
+def _switch(source: Mapping[str, str], name: str) -> bool:
+    text = source.get(name, "").strip() or "0"
+    if text not in ("0", "1"):
+        raise IWPError(f"{name} must be 0 or 1, not {text!r}.")
+    return text == "1"
 
 
 def _number(source: Mapping[str, str], name: str, default: float) -> float:

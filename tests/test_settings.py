@@ -33,6 +33,7 @@ def test_every_field_can_be_set() -> None:
         "IWP_DEADLINE_S": "1.5",
         "IWP_MAX_PIXELS": "1000",
         "IWP_THREADS": "3",
+        "IWP_FAST_DECODE": "1",
     }
     assert Settings.from_env(environment) == Settings(
         model="some/model",
@@ -46,6 +47,7 @@ def test_every_field_can_be_set() -> None:
         deadline_s=1.5,
         max_pixels=1000,
         threads=3,
+        fast_decode=True,
     )
 
 
@@ -55,6 +57,7 @@ def test_every_field_can_be_set() -> None:
         ("IWP_MAX_NEW_TOKENS", "many"),
         ("IWP_MAX_NEW_TOKENS", "0"),
         ("IWP_MAX_PIXELS", "-1"),
+        ("IWP_FAST_DECODE", "yes"),
         ("IWP_DEADLINE_S", "soon"),
         ("IWP_DEADLINE_S", "0"),
         ("IWP_DEADLINE_S", "nan"),
