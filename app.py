@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Sequence
+from dataclasses import replace
 from importlib import import_module
 from importlib.util import find_spec
 from math import ceil
@@ -46,8 +47,10 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _engine(settings: Settings) -> Backend:
     """The engine for this host, warmed up where it has its device already."""
-    engine = Engine.load(settings)
-    if spaces is not None and spaces.config.Config.zero_gpu:
+    zero = spaces is not None and spaces.config.Config.zero_gpu
+    # A CUDA graph belongs to a device that stays.
+    engine = Engine.load(replace(settings, fast_decode=False) if zero else settings)
+    if zero:
         # No device yet to warm up: it is lent for each comparison.
         seconds = ceil(min(LONGEST_LOAN_S, settings.deadline_s))
         return ForkedEngine(engine, spaces.GPU(duration=seconds))

@@ -82,9 +82,8 @@ def answer(
         prefill_s = watch.seconds()
         held = measure.kv_bytes(state.cache)
         # The text decoder's work between two tokens is not the model's: only steps are timed.
-        ids = generate.decode(
-            vlm.model, state, limit, vlm.adapter.stop_ids, picker(session.decoding)
-        )
+        pick, fast = picker(session.decoding), session.decoding.fast
+        ids = generate.decode(vlm.model, state, limit, vlm.adapter.stop_ids, pick, fast)
         finish = "length"
         while len(tokens) < limit:
             brake.check()

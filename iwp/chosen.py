@@ -19,7 +19,8 @@ class Chosen:
 
     Attributes:
         rows: the rows that go on; None where all do and none is weighed.
-        choices: for each prompt, in numbers of the visual tokens that reached the cut.
+        choices: for each prompt, in numbers of the visual tokens that reached the cut, which lie on
+            the CPU.
         cuts: the same in numbers of the original ones.
         places: for each prompt, (m,) int64 rows of its kept tokens.
     """
@@ -54,13 +55,13 @@ class Chosen:
     def bias(self, like: Tensor) -> Tensor | None:
         """(B, S) float32 logarithms of the sizes, 0 elsewhere; None where nothing is weighed.
 
-        They lie on the device of `like` (B, S).
+        They lie on the device of `like` (B, S, D).
         """
         sizes = [choice.sizes for choice in self.choices]
         if all(one is None for one in sizes):
             return None
         logs = [None if one is None else one.float().log() for one in sizes]
-        return _written(torch.zeros_like(like, dtype=torch.float32), self.places, logs)
+        return _written(like.new_zeros(like.shape[:2], dtype=torch.float32), self.places, logs)
 
 
 def _written(table: Tensor, places: Sequence[Tensor], values: Sequence[Tensor | None]) -> Tensor:

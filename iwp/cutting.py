@@ -54,6 +54,7 @@ class Cutter:
         elif ids is not None:
             # What the model itself writes is text, whatever its id.
             shows = new_prompt or any(_shows_a_picture(*argument) for argument in call.items())
+            ids = ids.cpu()  # rows are counted on the host: nothing waits for the device at a cut
             self._visual = self._are_placeholders(ids) if shows else None
             kinds = [number for number in self._placeholders if bool((ids == number).any())]
             if shows and len(kinds) > 1 and self._towers is not None:
@@ -98,7 +99,7 @@ class Cutter:
                 )
             step.deepstack = DeepStack.of(call)
             step.separators = tuple(
-                separators(self._model, embeds, rows.to(embeds.device).nonzero().flatten())
+                separators(self._model, embeds, rows.nonzero().flatten())
                 for embeds, rows in zip(call["inputs_embeds"], visual, strict=True)
             )
             if any(cut.needs_embeddings for cut in self._pruner.cuts):
@@ -126,20 +127,22 @@ class Cutter:
 
 
 def _as_mask(visual: Tensor, call: dict[str, Any]) -> Tensor:
-    """Positions (n,) of one prompt or a mask (B, S) of several, as a mask for every row.
+    """Positions (n,) of one prompt or a mask (B, S) of several, as a mask on the CPU.
 
     `generate()` makes several rows of each prompt, one after another.
     """
     like = call.get("inputs_embeds")
     like = call["input_ids"] if like is None else like
     rows, length = like.shape[:2]
-    mask = visual.to(like.device)
+    mask = visual.cpu()
     if visual.dtype != torch.bool:
-        mask = torch.zeros((1, length), dtype=torch.bool, device=like.device)
-        mask[0, visual.to(like.device)] = True
+        mask = torch.zeros((1, length), dtype=torch.bool)
+        mask[0, visual.cpu()] = True
     fits = mask.ndim == 2 and mask.shape[1] == length and rows % mask.shape[0] == 0
     copies = rows // mask.shape[0] if fits else 0
-    if not fits or not torch.equal(like[::copies].repeat_interleave(copies, dim=0), like):
+    if not fits or (
+        copies > 1 and not torch.equal(like[::copies].repeat_interleave(copies, dim=0), like)
+    ):
         raise IWPError(
             f"Visual tokens of a batch are told by a mask, here of {rows} x {length}: "
             "prune(..., visual=mask)."

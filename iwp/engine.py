@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -123,7 +124,7 @@ class Engine:
         right = choose_method(self.vlm, budget) if method is None else method
         contest = Contest(right, against, budget, convention).at(budget)
         limit = self.settings.max_new_tokens if max_new_tokens is None else max_new_tokens
-        decoding = check_decoding(limit, temperature)
+        decoding = self._decoding(limit, temperature)
         serial = self.vlm.serial
         return self._start(
             partial(self._compare, serial, media, clean(question), contest, decoding)
@@ -179,7 +180,7 @@ class Engine:
         budget = 1.0 if method is None or method.nested else method.budget
         pruner = choose_method(self.vlm, budget) if method is None else method
         contest = Contest(pruner, None, budget).at(budget)
-        decoding = Decoding(self.settings.max_new_tokens)
+        decoding = self._decoding(self.settings.max_new_tokens)
         return self._ranked(
             partial(self._rank, self.vlm.serial, media, clean(question), contest, decoding)
         )
@@ -204,6 +205,10 @@ class Engine:
     def updates(run: Run, hz: float = 20.0) -> Iterator[Event]:
         """The events of `run` for a page: see `Run.updates`."""
         return run.updates(hz)
+
+    def _decoding(self, max_new_tokens: int, temperature: float = 0.0) -> Decoding:
+        decoding = check_decoding(max_new_tokens, temperature)
+        return replace(decoding, fast=self.settings.fast_decode)
 
     def _start(self, work: Callable[[Brake], Iterator[Event]]) -> Run:
         return Run(partial(self._on_device, work), self._device, self.settings.deadline_s)
@@ -258,7 +263,7 @@ class Engine:
 
     def _warmed(self, brake: Brake) -> Iterator[Event]:
         self.glimpse_s = None
-        self.glimpse_s = yield from warming.warm(self.vlm, brake)
+        self.glimpse_s = yield from warming.warm(self.vlm, self._decoding(2), brake)
 
 
 def choose_method(

@@ -23,8 +23,9 @@ from iwp.pruners.base import LayerView, Pruner
 from iwp.pruners.errors import error_curve
 from iwp.pruners.twins import nearest
 from iwp.pruning import pruned
-from iwp.reading import alone, before, biased, checked, extended, read
+from iwp.reading import alone, before, checked, extended, read
 from iwp.stage import biases_of
+from iwp.steps import Fast, Growing, onward
 from iwp.support import decoder_of
 from iwp.types import Ranking, Tower, Trace
 
@@ -98,27 +99,26 @@ def decode(
     max_new_tokens: int,
     stop_ids: Collection[int],
     pick: Callable[[Tensor], int] = likeliest,
+    fast: bool = False,
 ) -> Iterator[int]:
     """An answer, token by token: the model runs for a token only when it is asked for.
 
-    `pick` chooses the next token by its (V,) logits. Ends before a token of `stop_ids`, which is
+    `pick` chooses the next token by its (V,) logits. `fast` reads tokens in caches of fixed size,
+    on a GPU as a CUDA graph: see `iwp.steps.onward`. Ends before a token of `stop_ids`, which is
     not yielded, or after `max_new_tokens`. To stop early, ask for no more.
     """
-    logits, mask = state.logits, _no_mask(model, state.logits)
+    logits, room = state.logits, max_new_tokens - 1
+    steps: Growing | Fast | None = None
     for number in range(max_new_tokens):
         token = pick(logits)
         if token in stop_ids:
             return
         yield token
-        if number + 1 < max_new_tokens:
-            with alone(model), biased(model, state.cache, state.biases):
-                logits = read(
-                    model,
-                    state.cache,
-                    input_ids=torch.tensor([[token]], device=logits.device),
-                    position_ids=state.next_position + number,
-                    attention_mask=mask,
-                )
+        if number < room:
+            if steps is None:
+                position = state.next_position
+                steps = onward(model, state.cache, position, state.biases, room, fast)
+            logits = steps.read(token)
 
 
 @torch.no_grad()
@@ -247,7 +247,7 @@ class _Ranked(Exception):
 
 def prompt_of(model: Any, embeds: Tensor, visual: Tensor, tower: Tower | None = None) -> Prompt:
     """The rows of a prompt of embeddings (1, S, D) with visual tokens at `visual` (n,)."""
-    visual = visual.to(embeds.device)
+    visual = visual.cpu()  # rows are counted on the host
     ends, norm = separators(model, embeds[0], visual), decoder_of(model).norm
     prompt = Prompt.of(embeds.shape[1], visual, separators=ends, final_norm=norm, tower=tower)
     return prompt.entered(embeds[0, visual], embeds[0])
@@ -263,14 +263,3 @@ def counted(embeds: Tensor, positions: Tensor | None) -> Tensor:
 def next_position(positions: Tensor) -> Tensor:
     """(..., 1, S) rotary positions of a prompt -> (..., 1, 1) of the token that follows."""
     return positions.amax().expand(*positions.shape[:-1], 1) + 1
-
-
-def _no_mask(model: Any, like: Tensor) -> Tensor | None:
-    """The mask of a decoding step, where nothing is hidden.
-
-    Eager attention would be given a mask of the first layer's length, too long after a cut: one
-    zero fits every length. The other kernels need no mask at all, and are fastest without.
-    """
-    if decoder_of(model).config._attn_implementation != "eager":
-        return None
-    return torch.zeros((1, 1, 1, 1), dtype=model.dtype, device=like.device)

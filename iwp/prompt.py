@@ -164,13 +164,14 @@ def separators(model: Any, embeds: Tensor, visual: Tensor) -> Tensor | None:
         visual: (n,) int64 rows of the visual tokens.
 
     Returns:
-        (s,) int64 ascending numbers of visual tokens; None where the model has no such token.
+        (s,) int64 ascending numbers of visual tokens, on the CPU; None where the model has no such
+        token.
     """
     newline: Tensor | None = getattr(getattr(model, "model", None), "image_newline", None)
     if newline is None or newline.device.type == "meta":
         return None
     same = embeds[visual] == newline.to(embeds)
-    return same.all(dim=-1).nonzero().flatten()
+    return same.all(dim=-1).cpu().nonzero().flatten()
 
 
 def _device(layer: nn.Module, batch: Tensor) -> torch.device:

@@ -12,7 +12,8 @@ from torch import Tensor
 class Rows:
     """Which rows of S new ones go on in each of B prompts.
 
-    Prompts lose different numbers of rows; shorter ones are filled up on the left.
+    Prompts lose different numbers of rows; shorter ones are filled up on the left. All of it lies
+    on the CPU, where it is counted.
 
     Attributes:
         stays: (B, S) bool, true for rows that go on.

@@ -33,6 +33,8 @@ class Settings:
         models: what visitors may load in place of `model`, as names like it; none keeps it.
         threads: CPU threads of a run. 0 chooses: one for small models, whose steps are so short
             that threads spend their time waiting for each other, and torch's default for the rest.
+        fast_decode: whether the tokens of an answer are read in caches of fixed size, on a GPU as
+            a CUDA graph, where the model allows.
     """
 
     model: str = "demo"
@@ -47,6 +49,7 @@ class Settings:
     max_pixels: int = 40_000_000
     threads: int = 0
     models: tuple[str, ...] = ()
+    fast_decode: bool = False
 
     def __post_init__(self) -> None:
         for name, lowest in (("max_new_tokens", 1), ("max_pixels", 1), ("threads", 0)):
@@ -87,6 +90,7 @@ class Settings:
             max_pixels=_whole(source, "IWP_MAX_PIXELS", cls.max_pixels),
             threads=_whole(source, "IWP_THREADS", cls.threads),
             models=_names(source, "IWP_MODELS"),
+            fast_decode=_switch(source, "IWP_FAST_DECODE"),
         )
 
 
@@ -101,6 +105,13 @@ def _whole(source: Mapping[str, str], name: str, default: int) -> int:
 def _names(source: Mapping[str, str], name: str) -> tuple[str, ...]:
     words = (word.strip() for word in source.get(name, "").split(","))
     return tuple(dict.fromkeys(word for word in words if word))
+
+
+def _switch(source: Mapping[str, str], name: str) -> bool:
+    text = source.get(name, "").strip() or "0"
+    if text not in ("0", "1"):
+        raise IWPError(f"{name} must be 0 or 1, not {text!r}.")
+    return text == "1"
 
 
 def _number(source: Mapping[str, str], name: str, default: float) -> float:

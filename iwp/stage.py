@@ -78,7 +78,7 @@ class Stage:
         cache = call.get("past_key_values")
         before = step.before
         if chosen is not None and rows is not None:
-            before = step.after(rows, chosen.bias(rows.stays))
+            before = step.after(rows, chosen.bias(args[0]))
             if cache is not None:
                 self._by_cache[cache] = before
             if step.deepstack is not None:
@@ -120,12 +120,13 @@ class Stage:
                 prompt = step.prompt(row, found, stays[row], self._final_norm)
                 watch = Stopwatch(hidden.device)
                 choice = self._pruner.choose(prompt.view(*now, row, previous))
+                choice = replace(choice, kept=choice.kept.cpu())  # the only wait
                 if choice.sizes is not None:
                     check_bias(self._kernel, again=step.bias is not None)
                 choices.append(choice)
                 cut = step.cut(self.layer, row, choice)
                 cuts.append(replace(cut, seconds=cut.seconds + watch.seconds()))
-            places.append(found[choices[-1].kept.to(found.device)])
+            places.append(found[choices[-1].kept])
         self._trace.cuts += cuts
         return Chosen.of(stays, visual, choices, cuts, places)
 

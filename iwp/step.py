@@ -24,7 +24,7 @@ class Step:
     one.
 
     Attributes:
-        visual: (B, S) bool, the visual tokens; None where there are none to prune.
+        visual: (B, S) bool on the CPU, the visual tokens; None where there are none to prune.
         mask: (B, past + S) the attention mask, 0 at padding.
         bias: (B, past + S) float32 what earlier cuts add to the attention scores of each key;
             None: nothing.
@@ -68,7 +68,8 @@ class Step:
     def enter(self, embeds: Tensor) -> None:
         """Remember what enters the decoder, (B, S, D), for methods that ask for it."""
         if self.visual is not None:
-            of = zip(embeds, self.visual.to(embeds.device), strict=True)
+            places = (shown.nonzero().flatten().to(embeds.device) for shown in self.visual)
+            of = zip(embeds, places, strict=True)
             self._entered, self._features = embeds, tuple(rows[shown] for rows, shown in of)
 
     def prompt(self, row: int, visual: Tensor, real: Tensor, final_norm: nn.Module) -> Prompt:
@@ -96,7 +97,7 @@ class Step:
     def cut(self, layer: int, row: int, choice: Choice) -> Cut:
         """What a cut before `layer` chose of a row, in numbers of its original visual tokens."""
         numbers, into = self.numbers[row], self._into(row, choice)
-        chosen, scores = choice.kept.cpu(), None if choice.scores is None else choice.scores.cpu()
+        chosen, scores = choice.kept, None if choice.scores is None else choice.scores.cpu()
         if numbers is None:
             tower = self.towers[row]
             return Cut(layer, chosen, scores, 0.0 if tower is None else tower.seconds, into)
@@ -114,7 +115,7 @@ class Step:
         gone = torch.tensor([-1])
         if choice.into is None:
             now = torch.full(numbers.shape, -1)
-            now[choice.kept.cpu()] = choice.kept.cpu()
+            now[choice.kept] = choice.kept
         else:
             now = choice.into.cpu()
         # The place after the last token stands for -1: what went nowhere goes nowhere.
@@ -168,9 +169,7 @@ class Step:
         Text after the last visual token goes on whole in every row and is counted as read later:
         a cache may be cropped back to it, as assisted decoding does with what it guessed wrong.
         """
-        changed = (
-            ~rows.stays if self.visual is None else ~rows.stays | self.visual.to(rows.stays.device)
-        )
+        changed = ~rows.stays if self.visual is None else ~rows.stays | self.visual
         size = int(changed.any(dim=0).nonzero()[-1]) + 1
         if bias is None and self.bias is not None:
             bias = self.bias[:, self.past :]
@@ -190,14 +189,16 @@ class Step:
 
         No layer has the full length any more, and the decoder would count from the short one.
         """
+        device = call["inputs_embeds"].device
+        positions = self.before.positions(self.mask, self.total, self.total - self.past)
         real = self.before.columns(self.mask, None, self.total).real
         return {
             **call,
-            "position_ids": self.before.positions(self.mask, self.total, self.total - self.past),
-            "attention_mask": None if real is None else real.long(),
+            "position_ids": positions.to(device),
+            "attention_mask": None if real is None else real.long().to(device),
         }
 
 
 def _numbers_of(some: Tensor, kept: Tensor) -> Tensor:
     """Where, among the kept tokens, those are that are some others, too."""
-    return torch.isin(kept, some.to(kept.device)).nonzero().flatten()
+    return torch.isin(kept, some).nonzero().flatten()

@@ -71,11 +71,13 @@ class Decoding:
         temperature: 0 takes the likeliest token each time, more draws from the distribution: the
             higher, the bolder.
         seed: of the draws; both sides of a comparison draw with the same row of random numbers.
+        fast: whether tokens are read in caches of fixed size, see `iwp.steps.onward`.
     """
 
     max_new_tokens: int
     temperature: float = 0.0
     seed: int = 0
+    fast: bool = False
 
 
 # --- where visual tokens lie on the picture ----------------------------------------------

@@ -24,8 +24,13 @@ _QUESTION: Final = "What is this?"
 _GLIMPSES: Final = 2  # the first may still find something cold
 
 
-def warm(vlm: VLM, brake: Brake) -> Generator[Event, None, float]:
+def warm(vlm: VLM, decoding: Decoding, brake: Brake) -> Generator[Event, None, float]:
     """Answer a grey picture twice, and look at it as at a camera's frame.
+
+    Args:
+        vlm: the model.
+        decoding: how it is to answer, as later answers are written.
+        brake: ends the work.
 
     Yields:
         The comparison's events.
@@ -36,7 +41,7 @@ def warm(vlm: VLM, brake: Brake) -> Generator[Event, None, float]:
     blank = Media((Image.new("RGB", _SIZE, "gray"),))
     suited = IWP.suited(len(vlm.adapter.decoder_layers), vlm.pruner)
     contest = Contest(IWP(**suited, budget=0.5), None, 0.5)
-    session = yield from comparison.rank(vlm, blank, _QUESTION, contest, Decoding(2), brake)
+    session = yield from comparison.rank(vlm, blank, _QUESTION, contest, decoding, brake)
     yield from comparison.answers(vlm, session, contest, brake)
     taken = []
     for _ in range(_GLIMPSES):

@@ -53,7 +53,7 @@ ORDER = [
         "prompt",
     ),
     *("columns", "masks", "rows", "shortened", "deepstack", "chosen", "step", "stage"),
-    *("cutting", "pruning", "reading"),
+    *("cutting", "pruning", "reading", "slots", "one_row", "graphs", "steps"),
     *("generate", "trunk", "answering"),
     *(
         "verdict",

@@ -88,6 +88,38 @@ def test_the_table_of_growth_ends_where_memory_does(
     assert found[0].selection_bytes > 2 * 10 * 128 * 4
 
 
+def test_long_prompts_may_be_chosen_from_without_being_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    read: list[int] = []
+    plain = turns.measured
+
+    def noting(vlm: VLM, asked: Asked, *more: Any) -> Any:
+        read.append(asked.n)
+        return plain(vlm, asked, *more)
+
+    monkeypatch.setattr(growth, "measured", noting)
+    words = ["--random", "demo", "--layers", "4", "--repeats", "1", "--out", str(tmp_path)]
+    words += ["--max-tokens", "520", "--prefill-tokens", "256"]
+    assert main(["bench", "growth", *words]) == 0
+    assert read == [256]
+    with (tmp_path / "growth.csv").open(encoding="utf-8") as file:
+        table = list(csv.DictReader(file))
+    assert [bool(row["full_s"]) for row in table] == [True, False, False]
+    assert all(float(row["selection_s"]) > 0 for row in table)
+    assert int(table[2]["visual_tokens"]) == 520
+    # The same projections of the same number of rows, however they came to the layer.
+    demo: VLM = adapters.load("demo", device="cpu")
+    asked = growth.prompts.made_up(demo, 300)
+    views = [growth._view(demo, asked, IWP(0.2), read=one) for one in (True, False)]
+    assert views[0].layer is views[1].layer
+    assert views[0].hidden.shape == views[1].hidden.shape
+    assert torch.equal(views[0].cos, views[1].cos)
+    words += ["--method", "fastv"]
+    assert main(["bench", "growth", *words]) == 2
+    assert "looks back" in capsys.readouterr().err
+
+
 def test_growth_writes_its_tables(tmp_path: Path) -> None:
     page = tmp_path / "speed.md"
     page.write_text(

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any
 import pytest
 import torch
 
-from iwp import adapters, generate, measure
+from iwp import adapters, generate, measure, steps
 from iwp.__main__ import main
-from iwp.bench import efficiency, memory, prompts, turns
+from iwp.bench import efficiency, limit, memory, prompts, turns
 from iwp.bench.turns import Spread, Turn
 from iwp.pruners import IWP, DivPrune, PyramidDrop, VisionZip, VisPruner
 from iwp.types import Tower
@@ -133,6 +133,37 @@ def test_methods_take_turns_and_are_compared_within_a_turn(
     assert iwp.peak_bytes >= weights + 1000
 
 
+def test_a_fast_token_is_written_in_slots(demo: VLM, monkeypatch: pytest.MonkeyPatch) -> None:
+    made: list[int] = []
+    plain = steps.Fixed
+
+    def noting(*given: Any) -> Any:
+        made.append(given[-1])
+        return plain(*given)
+
+    monkeypatch.setattr(steps, "Fixed", noting)
+    asked = prompts.made_up(demo, 40)
+    one, _ = turns.measured(demo, asked, [None, IWP(0.25)], new_tokens=4, repeats=1, fast=True)
+    assert made == [3] * 4  # of two methods, in two turns
+    assert one.parts["fast"].median > 0
+    (none,) = turns.measured(demo, asked, [None], new_tokens=4, repeats=1)
+    assert len(made) == 4
+    assert "fast" not in none.parts
+
+
+def test_the_limit_counts_what_a_token_reads(demo: VLM, tiny_model: Any) -> None:
+    decoder = tiny_model.get_decoder()
+    words, out = tiny_model.get_input_embeddings().weight, tiny_model.lm_head.weight
+    whole = sum(weight.nbytes for weight in decoder.parameters())
+    assert words is not out
+    assert limit.weights_read(tiny_model) == whole - words.nbytes + out.nbytes
+    tied = demo.model.get_input_embeddings().weight is demo.model.get_output_embeddings().weight
+    whole = sum(weight.nbytes for weight in demo.model.get_decoder().parameters())
+    assert tied
+    assert limit.weights_read(demo.model) == whole
+    assert limit.token_s(demo.model, demo.device) > 0
+
+
 def test_short_prompts_are_read_whole(demo: VLM, monkeypatch: pytest.MonkeyPatch) -> None:
     read, seen = prompts.made_up(demo, 40).read(), []
     plain = generate.prefill
@@ -180,12 +211,15 @@ def test_efficiency_writes_its_tables(tmp_path: Path, capsys: pytest.CaptureFixt
     # The short decoder has 4 of 8 layers, so IWP cuts before layer 2.
     assert [float(row["layer_average_tokens"]) for row in made_up] == [50, 32.5, 27.5, 15, 5]
     assert all(float(row["of_ideal"]) > 0 for row in table)
+    assert all(float(row["fast_s"]) > 0 for row in table)
+    assert len({row["limit_s"] for row in table}) == 1
     assert {row["model"] for row in table} == {"demo, random weights, 4 of 8 layers"}
     assert {row["attention"] for row in table} == {"sdpa"}
     assert (tmp_path / "efficiency.png").read_bytes().startswith(b"\x89PNG")
     text = page.read_text()
     assert f"`python -m iwp {' '.join(command)}" in text
     assert "| iwp 30 % | 15 |" in text
+    assert "a token, fast, ms | of limit, x |" in text
     assert "torch: " in text
     assert "| iwp 30 % | 15 |" in capsys.readouterr().out
 
@@ -229,7 +263,7 @@ def test_threads_are_torchs_own_again(tmp_path: Path) -> None:
 def test_lines_are_named_by_method_and_budget(demo: VLM) -> None:
     asked = prompts.made_up(demo, 10)
     names = [
-        efficiency.Result(asked, method, None).name  # type: ignore[arg-type]
+        efficiency.Result(asked, method, None, 1.0).name  # type: ignore[arg-type]
         for method in (None, IWP(0.111), DivPrune(0.05), PyramidDrop(0.5))
     ]
     assert names == ["every token", "iwp 11.1 %", "divprune 5 %", "pyramiddrop 50 %"]

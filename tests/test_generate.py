@@ -8,7 +8,7 @@ import pytest
 import torch
 from PIL import Image
 
-from iwp import dual, fidelity, generate
+from iwp import dual, fidelity, generate, steps
 from iwp.adapters.llava_onevision import LlavaOnevision
 from iwp.budget import keep_count
 from iwp.errors import IWPError
@@ -53,14 +53,14 @@ def looked_into(model: Any, inputs: dict[str, torch.Tensor]) -> Tower | None:
 def answered(model: Any, state: generate.Prefill) -> tuple[torch.Tensor, torch.Tensor]:
     """Tokens and the logits of every step."""
     logits = [state.logits]
-    read = generate.read
+    read = steps.read
 
     def keep(*args: Any, **inputs: Any) -> torch.Tensor:
         logits.append(read(*args, **inputs))
         return logits[-1]
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(generate, "read", keep)
+        patch.setattr(steps, "read", keep)
         tokens = list(generate.decode(model, state, STEPS, stop_ids=()))
     return torch.tensor(tokens), torch.stack(logits)
 

@@ -34,6 +34,7 @@ def test_every_field_can_be_set() -> None:
         "IWP_MAX_PIXELS": "1000",
         "IWP_THREADS": "3",
         "IWP_MODELS": " demo, some/model ,,demo",
+        "IWP_FAST_DECODE": "1",
     }
     assert Settings.from_env(environment) == Settings(
         model="some/model",
@@ -48,6 +49,7 @@ def test_every_field_can_be_set() -> None:
         max_pixels=1000,
         threads=3,
         models=("demo", "some/model"),
+        fast_decode=True,
     )
 
 
@@ -57,6 +59,7 @@ def test_every_field_can_be_set() -> None:
         ("IWP_MAX_NEW_TOKENS", "many"),
         ("IWP_MAX_NEW_TOKENS", "0"),
         ("IWP_MAX_PIXELS", "-1"),
+        ("IWP_FAST_DECODE", "yes"),
         ("IWP_DEADLINE_S", "soon"),
         ("IWP_DEADLINE_S", "0"),
         ("IWP_DEADLINE_S", "nan"),

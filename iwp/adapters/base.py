@@ -44,7 +44,7 @@ class Inputs(TypedDict):
 
     Attributes:
         embeds: (1, S, D) word embeddings with the visual features in their places.
-        visual: (n,) int64 ascending positions of the visual tokens in the prompt.
+        visual: (n,) int64 ascending positions of the visual tokens in the prompt, on the CPU.
         positions: (rows, 1, S) int64 rotary positions; None counts from 0.
         extra: more arguments of the text decoder, such as features for its later layers.
         tower: what the vision tower says of the visual tokens; None where nobody asked.
@@ -154,7 +154,7 @@ class Adapter(ABC):
         positions = prepared.positions
         return {
             "embeds": self.embed(prepared, features),
-            "visual": prepared.visual.to(self.device),
+            "visual": prepared.visual,
             "positions": None if positions is None else positions.to(self.device),
             "extra": {},
             "tower": None if tower is None else tower.to(self.device),

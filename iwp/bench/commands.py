@@ -8,7 +8,7 @@ from iwp.errors import InputError
 
 COMMANDS = (
     *("ablation", "auto", "consistency", "efficiency", "growth"),
-    *("select", "similarity"),
+    *("select", "sharing", "similarity"),
 )
 
 

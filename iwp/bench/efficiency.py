@@ -17,32 +17,43 @@ from pathlib import Path
 from typing import Any
 
 from iwp.adapters.base import VLM
-from iwp.bench import environment, output, prompts, subject
+from iwp.bench import environment, limit, output, prompts, subject
 from iwp.bench.prompts import Asked
-from iwp.bench.turns import Measured, Spread, measured
+from iwp.bench.turns import Measured, measured
 from iwp.budget import check_budget
 from iwp.errors import InputError
 from iwp.pruners import Pruner
 
 _SIZES = "640x480"
 _QUESTION = "Which of these is shown in the picture? Answer with the option's letter."
-_PARTS = ("encode", "selection", "prefill", "decode", "latency")
+_PARTS = ("encode", "selection", "prefill", "decode", "fast", "latency")
 _NOTE = (
     "Tokens of a prompt: visual + text. Median (quartiles) of {repeats} turns. The prefill "
     "contains the selection; latency is encoding, prefill and {tokens} new tokens. Memory: "
     "weights, and the most that encoding and answer hold beyond them. x: times faster than every "
     "token, the median over turns. Of ideal: what encoding and the layers alone would take, over "
-    "what was taken until the answer begins."
+    "what was taken until the answer begins. A token: by stock steps, as in the latency; fast: in "
+    "caches of fixed size, on a GPU as a CUDA graph, without the step that is recorded. Of limit: "
+    "a fast token over {limit} ms, in which the {weights} MB of weights that it needs are read "
+    "at the {speed} GB/s that a copy reaches here."
 )
 
 
 @dataclass(frozen=True)
 class Result:
-    """One line of the table: a prompt, a method at a budget (None: every token), what it took."""
+    """One line of the table.
+
+    Attributes:
+        asked: the prompt.
+        method: with its budget; None: every token.
+        measured: what it took.
+        limit_s: see `iwp.bench.limit.token_s`.
+    """
 
     asked: Asked
     method: Pruner | None
     measured: Measured
+    limit_s: float
 
     @property
     def name(self) -> str:
@@ -51,16 +62,21 @@ class Result:
             return "every token"
         return f"{self.method.name} {100 * float(self.method.budget):.3g} %"
 
+    @property
+    def of_limit(self) -> float:
+        """Seconds of a fast token over those of reading the weights."""
+        return self.measured.parts["fast"].median / self.limit_s
+
 
 def results(
     vlm: VLM, every: Sequence[Asked], methods: Sequence[Pruner], new_tokens: int, repeats: int
 ) -> Iterator[Result]:
     """Measure every method on every prompt, the baseline first."""
-    contenders = [None, *methods]
+    contenders, limit_s = [None, *methods], limit.token_s(vlm.model, vlm.device)
     for asked in every:
-        found = measured(vlm, asked, contenders, new_tokens, repeats)
+        found = measured(vlm, asked, contenders, new_tokens, repeats, fast=True)
         for method, one in zip(contenders, found, strict=True):
-            yield Result(asked, method, one)
+            yield Result(asked, method, one, limit_s)
 
 
 def raw(result: Result) -> dict[str, Any]:
@@ -78,13 +94,17 @@ def raw(result: Result) -> dict[str, Any]:
         spread = found.parts[name]
         row |= {f"{name}_s": spread.median, f"{name}_q1_s": spread.low, f"{name}_q3_s": spread.high}
     numbers = ("prefill_speedup", "latency_speedup", "of_ideal", "kv_bytes", "peak_bytes")
-    return {**row, **{name: getattr(found, name) for name in numbers}}
+    return {
+        **row,
+        **{name: getattr(found, name) for name in numbers},
+        "limit_s": result.limit_s,
+    }
 
 
 def shown(result: Result) -> dict[str, str]:
     """A row of the Markdown table."""
     found, asked = result.measured, result.asked
-    parts = {name: _milliseconds(found.parts[name]) for name in _PARTS}
+    parts = {name: found.parts[name].milliseconds for name in _PARTS}
     return {
         "prompt": f"{asked.label}: {asked.n:,} + {asked.text}",
         "method": result.name,
@@ -94,6 +114,8 @@ def shown(result: Result) -> dict[str, str]:
         "selection, ms": parts["selection"] if result.method else "-",
         "prefill, ms": parts["prefill"],
         "a token, ms": parts["decode"],
+        "a token, fast, ms": parts["fast"],
+        "of limit, x": f"{result.of_limit:.2f}",
         "latency, ms": parts["latency"],
         "memory, MB": f"{found.peak_bytes / 1e6:,.0f}",
         "KV, MB": f"{found.kv_bytes / 1e6:,.1f}",
@@ -124,7 +146,14 @@ def main(argv: list[str]) -> int:
         for result in results(vlm, asked, methods, args.new_tokens, args.repeats):
             print(f"{result.asked.label}, {result.name}: measured", flush=True)
             found.append(result)
-        note = _NOTE.format(repeats=args.repeats, tokens=args.new_tokens)
+        weights, limit_s = limit.weights_read(vlm.model), found[0].limit_s
+        note = _NOTE.format(
+            repeats=args.repeats,
+            tokens=args.new_tokens,
+            limit=output.brief(1e3 * limit_s),
+            weights=output.brief(1e-6 * weights),
+            speed=output.brief(1e-9 * weights / limit_s),
+        )
         table = output.markdown([shown(result) for result in found])
         subject.report(args, argv, vlm, "efficiency", f"{table}\n\n{note}")
     output.write_csv(folder / "efficiency.csv", [{**raw(result), **words} for result in found])
@@ -143,13 +172,6 @@ def _draw(path: Path, title: str, found: Sequence[Result], new_tokens: int) -> N
     parts = {"encoding": medians("encode"), "selection": selection, "rest of the prefill": rest}
     parts[f"{new_tokens} new tokens"] = [(new_tokens - 1) * part for part in medians("decode")]
     output.stacked(path, title, labels, parts, "ms")
-
-
-def _milliseconds(spread: Spread) -> str:
-    low, middle, high = (
-        output.brief(1000 * seconds) for seconds in (spread.low, spread.median, spread.high)
-    )
-    return f"{middle} ({low}-{high})"
 
 
 def _size(word: str) -> tuple[int, int]:

@@ -3,7 +3,8 @@
 `python -m iwp bench growth --random qwen2.5-vl-7b`
 
 Made-up visual tokens, twice as many each time; no tower runs. Times come from the prefill itself,
-baseline and method in turns.
+baseline and method in turns; above --prefill-tokens the choice alone is measured, among the same
+rows as if they had reached the layer of the cut: what it takes depends on shapes.
 """
 
 from __future__ import annotations
@@ -11,7 +12,8 @@ from __future__ import annotations
 import argparse
 import math
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from statistics import median
 from typing import Any
 
 import torch
@@ -22,7 +24,7 @@ from iwp.bench import environment, memory, output, prompts, subject
 from iwp.bench.turns import Measured, measured
 from iwp.budget import check_budget
 from iwp.errors import InputError
-from iwp.pruners import Pruner
+from iwp.pruners import LayerView, Pruner
 from iwp.trunk import Trunk
 
 LEAST, MOST = 256, 64_000
@@ -45,27 +47,30 @@ class Point:
 
     Attributes:
         n: visual tokens.
-        full: every token.
-        pruned: the method.
+        kept: those that the method keeps.
+        selection_s: choosing, projections included.
         selection_bytes: the most that choosing alone held at once, projections included.
+        full: the prefill of every token; None where it was not measured.
+        pruned: the method's; None as well.
     """
 
     n: int
-    full: Measured
-    pruned: Measured
+    kept: int
+    selection_s: float
     selection_bytes: int
+    full: Measured | None = None
+    pruned: Measured | None = None
 
     @property
     def values(self) -> dict[str, float]:
-        """Seconds and bytes by the names of a CSV's columns."""
-        return {
-            "selection_s": self.pruned.parts["selection"].median,
-            "full_s": self.full.parts["prefill"].median,
-            "pruned_s": self.pruned.parts["prefill"].median,
-            "selection_bytes": self.selection_bytes,
-            "full_bytes": self.full.held_bytes,
-            "pruned_bytes": self.pruned.held_bytes,
-        }
+        """Seconds and bytes, those that were measured, by the names of a CSV's columns."""
+        found: dict[str, float] = {"selection_s": self.selection_s}
+        found["selection_bytes"] = self.selection_bytes
+        for name, side in (("full", self.full), ("pruned", self.pruned)):
+            if side is not None:
+                found[f"{name}_s"] = side.parts["prefill"].median
+                found[f"{name}_bytes"] = side.held_bytes
+        return found
 
 
 def lengths(most: int) -> list[int]:
@@ -74,13 +79,23 @@ def lengths(most: int) -> list[int]:
     return [*(LEAST * 2**number for number in doublings), most]
 
 
-def points(vlm: VLM, method: Pruner, counts: Sequence[int], repeats: int) -> Iterator[Point]:
-    """Measure at these numbers of visual tokens; ends where the device has no memory for more."""
+def points(
+    vlm: VLM, method: Pruner, counts: Sequence[int], repeats: int, prefill_tokens: int = MOST
+) -> Iterator[Point]:
+    """Measure at these numbers of visual tokens; ends where the device has no memory for more.
+
+    Above `prefill_tokens` no prompt is read, only chosen from.
+    """
     for n in counts:
         asked = prompts.made_up(vlm, n)
         try:
+            if n > prefill_tokens:
+                yield _chosen_alone(vlm, asked, method, repeats)
+                continue
             full, pruned = measured(vlm, asked, [None, method], _NEW_TOKENS, repeats)
-            yield Point(n, full, pruned, _selection_bytes(vlm, asked, method))
+            seconds = pruned.parts["selection"].median
+            held = _selection_bytes(vlm, method, _view(vlm, asked, method))
+            yield Point(n, pruned.kept, seconds, held, full, pruned)
         except torch.OutOfMemoryError:
             print(f"{n:,} tokens do not fit on {vlm.device}: the table ends before them.")
             return
@@ -112,7 +127,10 @@ def main(argv: list[str]) -> int:
         (method,) = subject.methods(vlm, [args.method], [budget], args.layer)
         words = environment.described(vlm)
         print(environment.sentence(words), flush=True)
-        for point in points(vlm, method, lengths(args.max_tokens), args.repeats):
+        if method.looks_back and args.prefill_tokens < args.max_tokens:
+            raise InputError(f"{args.method} looks back: give it a prefill at every length.")
+        counts = lengths(args.max_tokens)
+        for point in points(vlm, method, counts, args.repeats, args.prefill_tokens):
             print(f"{point.n:,} tokens: measured", flush=True)
             found.append(point)
         if not found:
@@ -134,10 +152,28 @@ def _larger_half(found: Sequence[tuple[float, float]]) -> list[tuple[float, floa
     return sorted(found)[len(found) // 2 if len(found) > 3 else 0 :]
 
 
-def _selection_bytes(vlm: VLM, asked: prompts.Asked, method: Pruner) -> int:
-    inputs = asked.read().inputs
-    view = Trunk(vlm.model, layer=method.layer, **inputs).view(method)
+@torch.no_grad()
+def _chosen_alone(vlm: VLM, asked: prompts.Asked, method: Pruner, repeats: int) -> Point:
+    taken: list[float] = []
+    for _ in range(repeats + 1):  # the first one warms up
+        view = _view(vlm, asked, method, read=False)
+        watch = measure.Stopwatch(vlm.device)
+        kept = len(method.choose(view).kept)
+        taken.append(watch.seconds())
+    held = _selection_bytes(vlm, method, _view(vlm, asked, method, read=False))
+    return Point(asked.n, kept, median(taken[1:]), held)
 
+
+def _view(vlm: VLM, asked: prompts.Asked, method: Pruner, *, read: bool = True) -> LayerView:
+    """What the method chooses by, after the layers before the cut or, as if, without them."""
+    inputs = asked.read().inputs
+    if read:
+        return Trunk(vlm.model, layer=method.layer, **inputs).view(method)
+    view = Trunk(vlm.model, layer=0, **inputs).view(replace(method, layer=0))
+    return replace(view, layer=vlm.adapter.decoder_layers[method.layer])
+
+
+def _selection_bytes(vlm: VLM, method: Pruner, view: LayerView) -> int:
     def choose() -> None:
         with torch.no_grad():
             method.choose(view)
@@ -146,28 +182,31 @@ def _selection_bytes(vlm: VLM, asked: prompts.Asked, method: Pruner) -> int:
 
 
 def _series(found: Sequence[Point], column: str, scale: float = 1.0) -> list[tuple[float, float]]:
-    return [(float(point.n), scale * point.values[column]) for point in found]
+    values = ((point.n, point.values.get(column)) for point in found)
+    return [(float(n), scale * value) for n, value in values if value is not None]
 
 
 def _text(found: Sequence[Point], method: Pruner, repeats: int) -> str:
-    powers = [f"{name} {exponent(_series(found, key)):.2f}" for name, key in _SERIES.items()]
-    first = _larger_half([(point.n, 0.0) for point in found])[0][0]
+    fitted = {name: exponent(_series(found, key)) for name, key in _SERIES.items()}
+    powers = [f"{name} {power:.2f}" for name, power in fitted.items() if not math.isnan(power)]
     return (
         f"{output.markdown([_shown(point) for point in found])}\n\n"
         f"{method.name} keeps {100 * float(method.budget):.3g} % before layer {method.layer}; "
         f"medians of {repeats} turns. Memory is beyond the weights. Exponents p of y = c N^p, "
-        f"fitted to the logarithms from {first:,} tokens on: {', '.join(powers)}."
+        f"fitted to the logarithms of each column's larger half: {', '.join(powers)}."
     )
 
 
 def _shown(point: Point) -> dict[str, Any]:
     values = point.values
-    row: dict[str, Any] = {"tokens": f"{point.n:,}", "kept": f"{point.pruned.kept:,}"}
+    row: dict[str, Any] = {"tokens": f"{point.n:,}", "kept": f"{point.kept:,}"}
     for name, key in _SERIES.items():
         scale, unit = (1e3, "ms") if key.endswith("_s") else (1e-6, "MB")
-        row[f"{name}, {unit}"] = output.brief(scale * values[key])
-    row["prefill, x"] = f"{point.pruned.prefill_speedup:.2f}"
-    row["selection of pruned prefill"] = f"{values['selection_s'] / values['pruned_s']:.0%}"
+        row[f"{name}, {unit}"] = output.brief(scale * values[key]) if key in values else "-"
+    read = point.pruned
+    row["prefill, x"] = f"{read.prefill_speedup:.2f}" if read else "-"
+    share = values["selection_s"] / values["pruned_s"] if read else None
+    row["selection of pruned prefill"] = "-" if share is None else f"{share:.0%}"
     return row
 
 
@@ -175,6 +214,9 @@ def _parse(argv: list[str]) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m iwp bench growth", description=__doc__)
     subject.add(parser)
     parser.add_argument("--max-tokens", type=int, default=MOST, help="of the longest prompt")
+    parser.add_argument(
+        "--prefill-tokens", type=int, default=MOST, help="longest prompt that is read, not only cut"
+    )
     parser.add_argument("--method", default="iwp", help="a name that `methods` lists")
     parser.add_argument("--budget", default="0.111", help="fraction to keep")
     return parser.parse_args(argv)

@@ -87,7 +87,7 @@ def made_up(vlm: VLM, n: int) -> Asked:
     hidden, tower = rows(n, width)
     inputs: Inputs = {
         "embeds": (_SCALE * hidden[None]).to(vlm.device, vlm.model.dtype),
-        "visual": torch.arange(BEFORE, BEFORE + n, device=vlm.device),
+        "visual": torch.arange(BEFORE, BEFORE + n),
         "positions": None,
         "extra": {},
         "tower": tower.to(vlm.device),

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from statistics import median, quantiles
 
 import torch
 
 from iwp import generate, measure
 from iwp.adapters.base import VLM, Inputs
-from iwp.bench import memory
+from iwp.bench import memory, output
 from iwp.bench.prompts import Asked, Read
 from iwp.layer_average import Plan, tokens_read
 from iwp.pruners import Pruner
@@ -32,6 +32,13 @@ class Spread:
         low, middle, high = quantiles(values, n=4, method="inclusive")
         return cls(middle, low, high)
 
+    @property
+    def milliseconds(self) -> str:
+        """Of seconds, for people."""
+        numbers = (self.median, self.low, self.high)
+        middle, low, high = (output.brief(1000 * seconds) for seconds in numbers)
+        return f"{middle} ({low}-{high})"
+
 
 @dataclass(frozen=True)
 class Turn:
@@ -41,9 +48,10 @@ class Turn:
         encode_s: the picture, without what looking at the vision tower took; 0 for none.
         selection_s: choosing, in all cuts, and looking at the tower for methods that do.
         prefill_s: reading the prompt, `selection_s` included.
-        decode_s: writing the answer.
+        decode_s: writing the answer, by stock steps.
         kv_bytes: keys and values after the prefill.
         plan: what each cut left.
+        fast_s: a token in caches of fixed size; None where that was not tried.
     """
 
     encode_s: float
@@ -52,6 +60,7 @@ class Turn:
     decode_s: float
     kv_bytes: int
     plan: Plan
+    fast_s: float | None = None
 
     @property
     def latency_s(self) -> float:
@@ -66,8 +75,8 @@ class Measured:
     Attributes:
         kept: visual tokens after the last cut.
         average: visual tokens that a layer reads on average.
-        parts: spreads by name: encode, selection, prefill, decode (of one token), latency, in
-            seconds.
+        parts: spreads by name: encode, selection, prefill, decode (of one token), latency and,
+            where it was tried, fast (of one token in caches of fixed size), in seconds.
         prefill_speedup: the baseline's seconds over the method's, the median of all turns.
         latency_speedup: the same for everything.
         of_ideal: what encoding and reading would take if only the layers counted, over what they
@@ -100,7 +109,7 @@ def answered(vlm: VLM, read: Read, pruner: Pruner | None, new_tokens: int) -> Tu
     prefill_s = watch.seconds()
     kept_bytes, cuts = measure.kv_bytes(state.cache), state.trace.cuts
     watch = measure.Stopwatch(vlm.device)
-    for _ in generate.decode(vlm.model, state, new_tokens, stop_ids=()):
+    for _ in generate.decode(vlm.model, state, new_tokens, stop_ids=(), fast=False):
         pass
     decode_s = watch.seconds()
     tower = read.inputs["tower"]
@@ -116,18 +125,33 @@ def answered(vlm: VLM, read: Read, pruner: Pruner | None, new_tokens: int) -> Tu
     )
 
 
+def fast_token_s(vlm: VLM, read: Read, pruner: Pruner | None, new_tokens: int) -> float:
+    """Seconds of a token in caches of fixed size: the median, without the one that is recorded."""
+    state = generate.prefill(vlm.model, **read.inputs, pruner=pruner)
+    tokens, taken = generate.decode(vlm.model, state, new_tokens, stop_ids=(), fast=True), []
+    next(tokens)  # chosen by the prefill's logits
+    for _ in range(new_tokens - 1):
+        watch = measure.Stopwatch(vlm.device)
+        next(tokens)
+        taken.append(watch.seconds())
+    return median(taken[1:] or taken)
+
+
 def measured(
     vlm: VLM,
     asked: Asked,
     methods: Sequence[Pruner | None],
     new_tokens: int,
     repeats: int,
+    *,
+    fast: bool = False,
 ) -> Iterator[Measured]:
     """Every method's measurements; the first one is None, the baseline.
 
     Baseline and methods take turns, every second time in the opposite order, so that what else the
     machine does meets all alike; a turn before the first warms up and does not count. In the same
     turns, prompts as short as the cuts leave them are read whole: a layer's seconds at that length.
+    `fast` has every method write in caches of fixed size as well.
     """
     turns: list[list[Turn]] = [[] for _ in methods]
     whole: list[dict[int, float]] = []
@@ -138,6 +162,10 @@ def measured(
             place: answered(vlm, read, method, new_tokens)
             for place, method in (order if number % 2 else reversed(order))
         }
+        if fast:
+            for place, method in order:
+                token_s = fast_token_s(vlm, read, method, new_tokens)
+                taken[place] = replace(taken[place], fast_s=token_s)
         lengths = {kept for turn in taken.values() for _, kept in turn.plan}
         short = {kept: _seconds_without(vlm, read.inputs, kept) for kept in sorted(lengths)}
         if number:
@@ -186,6 +214,9 @@ def _summed(
         "decode": [turn.decode_s / (new_tokens - 1) for turn in mine],
         "latency": [turn.latency_s for turn in mine],
     }
+    fast = [turn.fast_s for turn in mine if turn.fast_s is not None]
+    if fast:
+        parts["fast"] = fast
     pairs = list(zip(baseline, mine, strict=True))
     weights = sum(tensor.nbytes for tensor in (*vlm.model.parameters(), *vlm.model.buffers()))
     held = memory.peak_bytes(
