@@ -40,13 +40,13 @@ def test_every_measurement_and_its_ratio() -> None:
     assert "400.0 ms" in prefill
     assert "100.0 ms" in prefill
     assert "4.0×" in prefill  # noqa: RUF001 - the sign on the page
-    for label in ("Image encoding", "Selection", "First token", "Per further token", "Total"):
+    for label in ("Encoding", "Selection", "First token", "Per further token", "Total"):
         assert label in html
     assert "12.00 MB" in html
 
 
 def test_encoding_is_shared_and_gets_no_ratio() -> None:
-    row = render(BASELINE, PRUNED).split("Image encoding")[1].split("</tr>")[0]
+    row = render(BASELINE, PRUNED).split("Encoding")[1].split("</tr>")[0]
     assert row.count("200.0 ms") == 2
     assert "×" not in row  # noqa: RUF001
 

@@ -29,7 +29,7 @@ class Row(NamedTuple):
 
 
 ROWS = (
-    Row("Image encoding", lambda a: a.timing.encode_s, seconds, compared=False),
+    Row("Encoding", lambda a: a.timing.encode_s, seconds, compared=False),
     Row("Selection", lambda a: a.timing.selection_s or None, seconds),
     Row("Prefill", lambda a: a.timing.prefill_s, seconds),
     Row("First token", lambda a: a.timing.first_token_s, seconds),

@@ -35,7 +35,7 @@ def test_upload_ask_and_read_both_answers(compared: Visit, pictures_folder: Path
     assert compared.answer("baseline").startswith(f"{n:,} tokens looked at: {QUESTION}")
     assert compared.answer("pruned").startswith(f"{keep:,} tokens looked at: {QUESTION}")
     table = compared.page.inner_text("#timings")
-    for label in ("Image encoding", "Selection", "Prefill", "First token", "Total", "KV cache"):
+    for label in ("Encoding", "Selection", "Prefill", "First token", "Total", "KV cache"):
         assert label in table
     assert f"{keep:,} of {n:,}" in table
     assert f"keeps {keep:,} of {n:,}" in compared.page.inner_text(".summary")
