@@ -15,7 +15,7 @@ from iwp.pruners.base import Pruner
 from iwp.shortened import CutCache
 from iwp.stage import stages_of
 from iwp.step import Step
-from iwp.support import check_call
+from iwp.support import cache_in, check_call
 from iwp.tower import Given, Watch
 from iwp.types import Trace
 
@@ -46,7 +46,7 @@ class Cutter:
     def before_model(self, _: nn.Module, args: tuple[Any, ...], call: dict[str, Any]) -> None:
         """Find the visual tokens while there still are placeholder ids."""
         check_call(call)
-        cache = call.get("past_key_values")
+        cache = cache_in(call)
         new_prompt = cache is None or cache.get_seq_length() == 0
         ids = call.get("input_ids", args[0] if args else None)
         if self._given is not None:
@@ -75,7 +75,7 @@ class Cutter:
         """Tell a new prompt from the continuation of a cut one."""
         if self.stages:
             self.stages[0].expect(None)
-        cache: Any = call.get("past_key_values")
+        cache: Any = cache_in(call)
         batch, new = call["inputs_embeds"].shape[:2]
         past = 0 if cache is None else int(cache.get_seq_length())
         visual, self._visual = self._visual, None
@@ -118,7 +118,7 @@ class Cutter:
         mask = call.get("attention_mask")
         for stage, cut in zip(self.stages, before, strict=True):
             if cut.read:
-                short = int(call["past_key_values"].get_seq_length(stage.layer))
+                short = int(cache_in(call).get_seq_length(stage.layer))
                 cut.check(length, short, new, mask, call["inputs_embeds"].shape[0])
                 length, mask = length - cut.removed, None  # later stages see what is left
 

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from iwp.columns import Columns
 from iwp.shortened import Shortened
-from iwp.support import decoder_of, kernel_of, lock_of
+from iwp.support import cache_argument, decoder_of, kernel_of, lock_of
 
 
 def read(model: Any, cache: Any, **inputs: Any) -> Tensor:
@@ -19,7 +19,8 @@ def read(model: Any, cache: Any, **inputs: Any) -> Tensor:
     Waits while another thread has hooks on the model.
     """
     with alone(model):
-        output = model(past_key_values=cache, use_cache=True, logits_to_keep=1, **inputs)
+        given = cache_argument(model, cache)
+        output = model(use_cache=True, logits_to_keep=1, **given, **inputs)
     logits: Tensor = output.logits[0, -1].float()
     return logits
 

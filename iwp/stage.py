@@ -17,7 +17,7 @@ from iwp.prompt import Entered, Memory
 from iwp.pruners.base import Choice, Pruner
 from iwp.shortened import CutCache, Shortened
 from iwp.step import Step
-from iwp.support import check_bias, kernel_of
+from iwp.support import cache_in, check_bias, kernel_of
 from iwp.types import Cut, Trace
 
 _UNCUT = CutCache()
@@ -75,7 +75,7 @@ class Stage:
             chosen = self._chosen(step, step.visual, now, previous)
             args = (chosen.rewritten(args[0]), *args[1:])
         rows = None if chosen is None else chosen.rows
-        cache = call.get("past_key_values")
+        cache = cache_in(call)
         before = step.before
         if chosen is not None and rows is not None:
             before = step.after(rows, chosen.bias(args[0]))

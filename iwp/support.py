@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import threading
 import weakref
 from collections.abc import Mapping
@@ -10,6 +11,9 @@ from typing import Any
 from torch import Tensor, nn
 
 from iwp.errors import IWPError, ModelError
+
+# The keyword of the cache in calls of models and their layers: transformers' since 5.24, its old.
+_CACHE_NAMES = ("cache", "past_key_values")
 
 # Hooks of two threads on one model would mix; a lock per decoder lives as long as the decoder.
 _locks: weakref.WeakKeyDictionary[nn.Module, threading.RLock] = weakref.WeakKeyDictionary()
@@ -34,6 +38,23 @@ def decoder_of(model: Any) -> Any:
     if set(getattr(decoder.config, "layer_types", None) or ()) - {"full_attention"}:
         raise ModelError("IWP can only cut a model whose layers all have full attention.")
     return decoder
+
+
+def cache_in(call: Mapping[str, Any]) -> Any:
+    """The cache among the arguments of a model, its decoder or a layer, or in what a model returns.
+
+    None where there is none.
+    """
+    # Either name, whatever the model asks for: hooks run before transformers renames the old one.
+    return next((call[name] for name in _CACHE_NAMES if name in call), None)
+
+
+def cache_argument(model: Any, cache: Any) -> dict[str, Any]:
+    """The keyword argument that gives a cache to a model or to one of its layers."""
+    # The decoder tells the name: what is wrapped around a whole model may take any keyword.
+    takes = inspect.signature(decoder_of(model).forward).parameters
+    new, old = _CACHE_NAMES
+    return {new if new in takes else old: cache}
 
 
 def check_model(model: Any, layer: int) -> None:
@@ -66,7 +87,7 @@ def check_call(call: Mapping[str, Any]) -> None:
         IWPError: its cache has a fixed size, its mask is not one of rows and tokens, or it asks
             for something that a shorter prompt does not have.
     """
-    if getattr(call.get("past_key_values"), "is_compileable", False):
+    if getattr(cache_in(call), "is_compileable", False):
         raise IWPError(
             "IWP shortens the cache, and a static one has a fixed length: leave "
             'cache_implementation="static" out.'

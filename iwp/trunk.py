@@ -18,7 +18,7 @@ from iwp.reading import alone, before, checked, extended, read
 from iwp.shortened import CutCache
 from iwp.stage import Stage, biases_of, hooked, stages_of
 from iwp.step import Step
-from iwp.support import decoder_of
+from iwp.support import cache_argument, decoder_of
 from iwp.types import Tower, Trace
 
 
@@ -85,7 +85,7 @@ class Trunk:
             stages = stages_of(self._decoder, pruner, trace)
             self._prime(stages[0], self._prompt.seen_by(pruner))
         cache = self._copied()
-        call = {**self._call, "past_key_values": cache}
+        call = {**self._call, **cache_argument(self._model, cache)}
         hidden: Tensor = self._args[0]
         with alone(self._model), checked(self._model, check), hooked(self._decoder, stages):
             for layer in self._decoder.layers[self._layer :]:

@@ -18,6 +18,7 @@ from torch import Tensor
 
 from iwp.pruners import Choice, LayerView, Pruner
 from iwp.pruning import prune
+from iwp.support import cache_in
 from iwp.types import Cut, Trace
 from tests.prompts import written
 
@@ -147,7 +148,7 @@ def hiding_from(
 
     def hook(number: int) -> Any:
         def before_layer(_: Any, args: Any, call: dict[str, Any]) -> Any:
-            cache = call.get("past_key_values")
+            cache = cache_in(call)
             past = 0 if cache is None else cache.get_seq_length(number)
             reached = [layer for layer in dropped if layer <= number]
             gone = dropped[max(reached)] if reached else ()

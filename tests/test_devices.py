@@ -17,6 +17,7 @@ from iwp.budget import check_budget, keep_count
 from iwp.media import open_picture
 from iwp.pruners import DART, IWP, Choice, FastV, LayerView, Pruner, V2Drop
 from iwp.pruning import prune
+from iwp.support import cache_argument
 from iwp.types import Ranking
 from tests import tiny
 from tests.families import FAMILIES
@@ -134,12 +135,14 @@ def test_two_devices(family: str, kernel: str, layer: int) -> None:
     inputs = batch(FAMILIES[family], (WIDE, "What is it?"), (SMALL, "And which one is it?"))
     cache = DynamicCache(config=network.config)
     with prune(network, First(budget=0.3, layer=layer)) as trace, torch.no_grad():
-        read = network(**inputs, past_key_values=cache).logits
+        read = network(**inputs, **cache_argument(network, cache)).logits
         more = torch.ones((2, 1), dtype=torch.long)
         mask = torch.cat((inputs["attention_mask"], more), dim=1)
         at = mask.sum(dim=1, keepdim=True) - 1
         at = at.expand(3, -1, -1) if family == "qwen3_vl" else at
-        network(input_ids=more, attention_mask=mask, position_ids=at, past_key_values=cache)
+        network(
+            input_ids=more, attention_mask=mask, position_ids=at, **cache_argument(network, cache)
+        )
     visual = visual_columns(network, inputs["input_ids"])
     tokens = inputs["attention_mask"].sum(dim=1)
     short = max(

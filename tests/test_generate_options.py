@@ -18,6 +18,7 @@ from transformers import (
 from iwp.errors import IWPError
 from iwp.pruners import IWP, Random, Uniform
 from iwp.pruning import prune
+from iwp.support import cache_argument
 from tests import tiny
 from tests.families import FAMILIES
 from tests.hiding import NEAR, agree, dropped_columns, hiding, visual_columns
@@ -153,7 +154,7 @@ def test_unknown_kernels_are_refused() -> None:
 def told(network: Any, inputs: dict[str, Any], cache: Any, **more: Any) -> Any:
     return network.generate(
         **inputs,
-        past_key_values=cache,
+        **cache_argument(network, cache),
         max_new_tokens=3,
         do_sample=False,
         output_logits=True,

@@ -13,6 +13,7 @@ from iwp import generate
 from iwp.errors import IWPError
 from iwp.pruners import Choice, LayerView
 from iwp.pruning import prune
+from iwp.support import cache_argument
 from tests import tiny
 from tests.families import FAMILIES
 from tests.hiding import NEAR
@@ -121,12 +122,14 @@ def test_layers_on_another_device(family: str, attention: str, layer: int) -> No
     cache = DynamicCache(config=network.config)
     cuts = Halves(layer=layer), Halves(layer=3, sized=False)
     with prune(network, Sequenced(layer=layer, of=cuts[: 1 + (layer < 3)])), torch.no_grad():
-        network(**inputs, past_key_values=cache)
+        network(**inputs, **cache_argument(network, cache))
         more = torch.ones((2, 1), dtype=torch.long)
         mask = torch.cat((inputs["attention_mask"], more), dim=1)
         at = mask.sum(dim=1, keepdim=True) - 1
         at = at.expand(3, -1, -1) if family == "qwen3_vl" else at
-        read = network(input_ids=more, attention_mask=mask, position_ids=at, past_key_values=cache)
+        read = network(
+            input_ids=more, attention_mask=mask, position_ids=at, **cache_argument(network, cache)
+        )
     assert read.logits.device.type == "meta"
     assert cache.layers[layer].get_seq_length() < mask.shape[1]
 

@@ -15,6 +15,7 @@ from iwp.pruners import IWP, PRUNERS, LayerView, Random, Uniform
 from iwp.pruners.errors import MEASURES, error_curve
 from iwp.pruners.iwp import CHOICES
 from iwp.pruning import prune
+from iwp.support import cache_in
 from iwp.types import Embeddings
 from tests import tiny
 from tests.tower_views import drawn
@@ -45,7 +46,7 @@ def captured() -> tuple[LayerView, dict[str, torch.Tensor]]:
         getattr(layer.self_attn, f"{name}_proj").register_forward_hook(
             lambda _, __, out, name=name: seen.__setitem__(name, out)
         )
-    cache = model(**inputs, use_cache=True).past_key_values
+    cache = cache_in(model(**inputs, use_cache=True))
     heads = {
         name: seen[name][0].view(-1, 4 if name == "q" else 2, 16).transpose(0, 1) for name in "qkv"
     }

@@ -13,6 +13,7 @@ from iwp.budget import keep_count
 from iwp.errors import IWPError
 from iwp.pruners import IWP, PRUNERS, Random, Uniform
 from iwp.pruning import prune
+from iwp.support import cache_argument, cache_in
 from tests import oracles, tiny
 from tests.prompts import made
 
@@ -146,7 +147,7 @@ def test_steps_by_hand_without_positions(model: Any, prompt: dict[str, torch.Ten
         out = model(**prompt, use_cache=True)
         steps = [out.logits[0, -1]]
         for token in tokens[:-1]:
-            out = model(input_ids=token.view(1, 1), past_key_values=out.past_key_values)
+            out = model(input_ids=token.view(1, 1), **cache_argument(model, cache_in(out)))
             steps.append(out.logits[0, -1])
     assert (torch.stack(steps) - logits).abs().max() < NEAR
 
@@ -263,7 +264,7 @@ def test_a_second_question_about_the_same_picture(
         )
         longer = torch.cat((first.sequences, more), dim=1)
         again = {"input_ids": longer, "attention_mask": torch.ones_like(longer)}
-        again["past_key_values"] = first.past_key_values
+        again |= cache_argument(model, cache_in(first))
         if layer == 0:
             with pytest.raises(IWPError, match=r"empty cache|layer 1"):
                 generated(model, again)

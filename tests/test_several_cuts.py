@@ -13,6 +13,7 @@ from iwp import generate
 from iwp.errors import InputError, IWPError
 from iwp.pruners import IWP, VTW, Pruner, PyramidDrop, Random, V2Drop
 from iwp.pruning import prune
+from iwp.support import cache_argument, cache_in
 from iwp.trunk import Trunk
 from iwp.types import Trace
 from tests import tiny
@@ -147,12 +148,14 @@ def test_a_second_turn_on_the_same_cache() -> None:
     with prune(network, pruner) as trace:
         out = network.generate(**inputs, **asked)
         more = torch.cat((out.sequences, inputs["input_ids"][:, -9:]), dim=1)
-        again = network.generate(input_ids=more, past_key_values=out.past_key_values, **asked)
+        again = network.generate(input_ids=more, **cache_argument(network, cache_in(out)), **asked)
     assert len(trace.cuts) == 3
     dropped = dropped_at(network, inputs["input_ids"], trace, 1)
     with hiding_from(network, dropped):
         true = network.generate(**inputs, **asked)
-        true_again = network.generate(input_ids=more, past_key_values=true.past_key_values, **asked)
+        true_again = network.generate(
+            input_ids=more, **cache_argument(network, cache_in(true)), **asked
+        )
     assert torch.equal(out.sequences, true.sequences)
     assert torch.equal(again.sequences, true_again.sequences)
 

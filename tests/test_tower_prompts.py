@@ -11,6 +11,7 @@ from iwp import generate
 from iwp.adapters import ADAPTERS
 from iwp.media import open_picture
 from iwp.pruning import prune
+from iwp.support import cache_argument, cache_in
 from iwp.tower import watch_of
 from iwp.trunk import Trunk
 from iwp.types import Media
@@ -147,6 +148,7 @@ def test_a_second_turn_is_shown_its_own_picture() -> None:
     with prune(network, method):
         out = network(**first, use_cache=True)
         ones = torch.ones(1, first["input_ids"].shape[1] + second["input_ids"].shape[1])
-        network(**{**second, "attention_mask": ones.long()}, past_key_values=out.past_key_values)
+        second |= {"attention_mask": ones.long(), **cache_argument(network, cache_in(out))}
+        network(**second)
     for ours, theirs in zip(method.towers, alone("llava", [WIDE, "?"], [TALL, "?"]), strict=True):
         agree(ours, theirs)

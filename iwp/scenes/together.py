@@ -10,6 +10,7 @@ from transformers import DynamicCache
 
 from iwp.generate import Prefill
 from iwp.reading import alone
+from iwp.support import cache_argument
 
 
 @torch.no_grad()
@@ -48,9 +49,9 @@ def decode_together(
             output = model(
                 input_ids=tokens[:, None],
                 position_ids=places + number,
-                past_key_values=cache,
                 use_cache=True,
                 logits_to_keep=1,
+                **cache_argument(model, cache),
             )
         tokens = output.logits[:, -1].float().argmax(dim=-1)
     return answers
