@@ -17,7 +17,7 @@ from iwp.events import Ranked
 from iwp.options import check_decoding, check_options
 from iwp.pruners import PRUNERS
 from iwp.question import clean
-from iwp.run import Run
+from iwp.run import Brake, Run
 from iwp.seat import Seat, loaded
 from iwp.settings import Settings
 from iwp.tower import watch_of
@@ -31,7 +31,6 @@ if TYPE_CHECKING:
     from iwp.budget import Budget
     from iwp.events import Event
     from iwp.pruners.base import Pruner
-    from iwp.run import Brake
     from iwp.session import Session
     from iwp.types import Convention
 
@@ -194,17 +193,18 @@ class Engine:
         Raises:
             InputError: the question or the budget cannot be used.
         """
-        contest = Contest(choose_method(self.vlm, budget), None, budget).at(budget)
-        if self._device.locked():
+        vlm = self.vlm
+        contest = Contest(choose_method(vlm, budget), None, budget).at(budget)
+        looking = partial(self._rank, vlm.serial, media, clean(question), contest, Decoding(1))
+        if not self._device.acquire(blocking=False):
             return None
-        decoding = Decoding(1)
-        looking = partial(self._rank, self.vlm.serial, media, clean(question), contest, decoding)
-        return self._ranked(partial(looking, errors=False))
-
-    @staticmethod
-    def updates(run: Run, hz: float = 20.0) -> Iterator[Event]:
-        """The events of `run` for a page: see `Run.updates`."""
-        return run.updates(hz)
+        try:
+            brake = Brake(self.settings.deadline_s)
+            brake.start()
+            events = list(self._on_device(partial(looking, errors=False), brake))
+        finally:
+            self._device.release()
+        return next(event for event in events if isinstance(event, Ranked))
 
     def _decoding(self, max_new_tokens: int, temperature: float = 0.0) -> Decoding:
         decoding = check_decoding(max_new_tokens, temperature)

@@ -29,12 +29,18 @@ def camera(engine: object) -> Camera:
         return Camera(engine, demo, gr.Textbox())  # type: ignore[arg-type]
 
 
+def fast() -> FakeEngine:
+    engine = FakeEngine()
+    engine.glimpse_s = 0.1
+    return engine
+
+
 def picture_in(html: str) -> Image.Image:
     return Image.open(io.BytesIO(base64.b64decode(html.split("base64,")[1].split('"')[0])))
 
 
 def test_dropped_patches_are_dark_in_a_frame_of_the_same_size() -> None:
-    shown = camera(FakeEngine()).look(jpeg(), "What is this?", 50.0)
+    shown = camera(fast()).look(jpeg(), "What is this?", 50.0)
     pixels = np.asarray(picture_in(shown).convert("L"))
     assert pixels.shape == (240, 320)
     assert 0.2 < (pixels > 200).mean() < 0.8
@@ -44,15 +50,25 @@ def test_dropped_patches_are_dark_in_a_frame_of_the_same_size() -> None:
 def test_the_embedded_model_keeps_the_share_that_is_asked_for() -> None:
     engine = Engine.load(Settings())
     assert engine.glimpse_s is None
+    engine.glimpse_s = 0.1
     said = camera(engine).look(jpeg(), "", 10.0)
     keep, n = (int(word) for word in said.rpartition("<p>")[2].split()[::2][:2])
     assert keep == round(0.1 * n)
 
 
 def test_a_frame_waits_for_nobody() -> None:
-    engine = FakeEngine()
+    engine = Engine.load(Settings())
+    engine.glimpse_s = 0.1
     with engine._device:
         assert text.CAMERA_BUSY in camera(engine).look(jpeg(), "Who?", 20.0)
+    assert "tokens kept" in camera(engine).look(jpeg(), "Who?", 20.0)  # and holds nobody up
+
+
+@pytest.mark.parametrize("seconds", [None, 30.0])
+def test_a_model_that_is_too_slow_is_not_asked(seconds: float | None) -> None:
+    engine = fast()
+    engine.glimpse_s = seconds
+    assert text.CAMERA_SLOW in camera(engine).look(jpeg(), "Who?", 20.0)
 
 
 @pytest.mark.parametrize(
@@ -60,13 +76,13 @@ def test_a_frame_waits_for_nobody() -> None:
     [(b"no picture", 20.0), (jpeg(), 0.0), (jpeg(), 300.0), (jpeg()[:300], 20.0)],
 )
 def test_bad_input_is_one_sentence(frame: bytes, budget: float) -> None:
-    said = camera(FakeEngine()).look(frame, "Who?", budget)
+    said = camera(fast()).look(frame, "Who?", budget)
     assert said.startswith("<p>")
     assert said.endswith(".</p>")
 
 
 def test_no_frame_shows_nothing() -> None:
-    assert camera(FakeEngine()).look(None, "Who?", 20.0) == ""
+    assert camera(fast()).look(None, "Who?", 20.0) == ""
 
 
 @pytest.mark.parametrize(

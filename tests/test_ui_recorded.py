@@ -129,6 +129,24 @@ def test_another_budget_is_really_answered(
     assert engine.runs == [("compare", 0.4), ("repruned", 0.111)]
 
 
+def test_its_map_is_drawn_anew(recorded: Recorded, handlers: Handlers, engine: FakeEngine) -> None:
+    """What is lit is what the answers beside it were given with: this device may rank otherwise."""
+    old, *_ = show(recorded, handlers)
+    assert recorded.redrawn(TAB) == gr.skip()
+    release(handlers, 0.111, 1)
+    list(handlers.repruned(TAB))
+    assert recorded.redrawn(TAB) == gr.skip()  # answered from the file
+    release(handlers, 0.4, 2)
+    list(handlers.repruned(TAB))
+    new = recorded.redrawn(TAB)
+    visitor = handlers.visitors.get(TAB.session_hash)
+    assert visitor.session is not None
+    assert new.n == visitor.session.layout.n != old.n
+    assert new.id != old.id
+    assert visitor.page.token_map is new
+    assert recorded.redrawn(TAB) == gr.skip()
+
+
 def test_compare_replaces_it(recorded: Recorded, handlers: Handlers, engine: FakeEngine) -> None:
     show(recorded, handlers)
     file, question = EMBEDDED.asked[0]

@@ -87,8 +87,12 @@ class Camera:
 
     def offered(self) -> Any:
         """Show the panel where the device is fast enough."""
+        return gr.update(visible=self._fast)
+
+    @property
+    def _fast(self) -> bool:
         seconds = self._engine.glimpse_s
-        return gr.update(visible=seconds is not None and seconds <= SLOWEST_S)
+        return seconds is not None and seconds <= SLOWEST_S
 
     def look(self, frame: bytes | None, question: str, budget: float) -> str:
         """The frame with its dropped patches dark, as HTML; the picture is in it.
@@ -97,6 +101,8 @@ class Camera:
         """
         if not frame:
             return ""
+        if not self._fast:  # here too: the model may have changed, and a browser may send anything
+            return _said(text.CAMERA_SLOW)
         begun = time.perf_counter()
         try:
             share = check_budget(float(budget) / 100)

@@ -248,7 +248,7 @@ class Handlers:
         with sentences():
             run = asked.sides.start(self._engine, asked.media, asked.question, budget)
         visitor.clear()
-        visitor.asked = asked
+        visitor.asked, visitor.redraw = asked, True
         visitor.show(replace(self._unranked(asked), token_map=visitor.page.token_map))
         visitor.start(run)
         yield from self._follow(visitor, asked, budget)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
@@ -10,6 +11,7 @@ import gradio as gr
 
 from iwp.adapters import DEMO
 from iwp.errors import IWPError, ModelError
+from iwp.events import Ranked
 from iwp.recordings import digest
 from iwp.ui import knobs, sides, token_map
 from iwp.ui.page import Page
@@ -92,6 +94,21 @@ class Recorded:
         if found is None or visitor.waiting:
             return _unchanged()
         return self._shown(visitor, found, budget)
+
+    def redrawn(self, request: gr.Request) -> Any:
+        """The map of the run that has followed a recording: its device may rank otherwise.
+
+        An event of its own, for the reason that `Handlers.rank` gives.
+        """
+        visitor = self._handlers.visitors.get(request.session_hash)
+        asked, ranked = visitor.asked, visitor.ranked
+        if not visitor.redraw or asked is None or not isinstance(ranked, Ranked):
+            return gr.skip()
+        visitor.redraw = False
+        visitor.asked = asked = replace(asked, run_id=f"{asked.run_id}-run")
+        shown = token_map.ranked(replace(asked, budget=visitor.wanted), ranked)
+        visitor.show(replace(visitor.page, token_map=shown))
+        return shown
 
     def _found(
         self,

@@ -164,6 +164,7 @@ CAMERA_HINT: Final = "Start the camera: its kept patches show here."
 CAMERA_BUDGET: Final = "Share of the visual tokens to keep, in percent"
 CAMERA_QUESTION: Final = "What is this?"
 CAMERA_BUSY: Final = "Waiting: the device is answering another question."
+CAMERA_SLOW: Final = "This model is too slow here for a camera."
 CAMERA_RATE: Final = "{:,} of {:,} tokens kept, {:.0f} ms a frame"
 CAMERA_ALT: Final = "Camera frame, dropped patches dark"
 

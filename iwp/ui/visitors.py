@@ -67,6 +67,7 @@ class Visitor:
         stopped: Stop was pressed after the last question or release.
         run: the run that is going on.
         events: its events that are not on the page yet.
+        redraw: the map on the page is a recording's, the answers beside it are not.
         idle: set while no run of this tab is going on.
         page: what the tab shows.
     """
@@ -83,6 +84,7 @@ class Visitor:
     stopped: bool = False
     run: PageRun | None = None
     events: Iterator[Event] | None = None
+    redraw: bool = False
     idle: threading.Event = field(default_factory=_event_set)
     page: Page = field(default_factory=Page)
     _changing: threading.Lock = field(default_factory=threading.Lock)
@@ -117,6 +119,7 @@ class Visitor:
     def clear(self) -> None:
         """Forget what an earlier question has led to."""
         self.ranked = None
+        self.redraw = False
         self.session = None
         self.baseline = None
         self.answered = None

@@ -108,6 +108,8 @@ def wire(
         handlers.repruned, None, answers, trigger_mode="multiple", **_PRIVATE, **_DEVICE
     )
 
+    repruned.success(recorded.redrawn, None, showing.token_map, queue=False, **_PRIVATE)
+
     swept = showing.sweep.click(sweeps.ask, None, None, queue=False, **_PRIVATE).success(
         sweeps.sweep, None, [showing.swept, asking.status], **_PRIVATE, **_DEVICE
     )

@@ -16,6 +16,7 @@ from tests.browser.fake import FakeEngine
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, Page
 
+pytestmark = pytest.mark.browser
 SLOW_S = 0.4
 BACKLOG = 2  # frames on their way when the camera stops
 FAKE_CAMERA = ["--use-fake-ui-for-media-stream", "--use-fake-device-for-media-stream"]
