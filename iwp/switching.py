@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import logging
+import traceback
+from contextlib import suppress
+from functools import partial
 from typing import TYPE_CHECKING
 
 import torch
@@ -19,6 +23,8 @@ if TYPE_CHECKING:
 
     Warm = Callable[[Brake], Iterator[Event]]
 
+_LOG = logging.getLogger(__name__)
+
 
 def switch(seat: Seat, model: str, warm: Warm) -> Iterator[Event]:
     """Load a model onto a seat; where that fails, the one before it again.
@@ -31,33 +37,47 @@ def switch(seat: Seat, model: str, warm: Warm) -> Iterator[Event]:
     """
     before = seat.source
     check(model)  # refused while the old one is still there
-    yield Stage("freeing")
-    seat.empty()
-    yield Stage("loading")
-    problem = seat.take(model)
-    if problem is None:
-        yield Stage("warming")
-        problem = _unable(seat, warm)
-    if problem is None:
-        return
-    yield Stage("returning")
-    seat.empty()
-    if seat.take(before) is not None:
-        raise ModelError(f"{problem} The model before it cannot be loaded again either.")
-    raise ModelError(f"{problem} {seat.vlm.name} answers as before.")
-
-
-def _unable(seat: Seat, warm: Warm) -> str | None:
-    """Why the new model cannot answer; None where it can, however slowly."""
-    brake = Brake(seat.deadline_s)  # the time that loading took does not count
-    brake.start()
     try:
-        for _ in warm(brake):
-            pass
-    except Halted:
-        return None
-    except torch.OutOfMemoryError:
-        return f"The device ran out of memory with {seat.vlm.name}."
+        yield Stage("freeing")
+        seat.empty()
+        yield Stage("loading")
+        problem = _problem(partial(seat.take, model), model, "cannot be loaded")
+        if problem is None:
+            yield Stage("warming")
+            problem = _problem(partial(_warmed, seat, warm), seat.vlm.name, "cannot answer")
+        if problem is None:
+            return
+        yield Stage("returning")
+        seat.empty()
+        if _problem(partial(seat.take, before), before, "cannot be loaded") is not None:
+            seat.source = before
+            raise ModelError(f"{problem} The model before it cannot be loaded again either.")
+        raise ModelError(f"{problem} {seat.vlm.name} answers as before.")
+    finally:
+        seat.settle()
+
+
+def _problem(step: Callable[[], None], name: str, failure: str) -> str | None:
+    """Take a step with a model; why that cannot be done, None where it is.
+
+    A sentence and no error, whose traceback would keep what was loaded of the model.
+    """
+    try:
+        step()
     except IWPError as error:
         return str(error)
+    except torch.OutOfMemoryError:
+        return f"The device ran out of memory with {name}."
+    except Exception:  # models fail in as many ways as there are models
+        _LOG.error("The model %s %s:\n%s", name, failure, traceback.format_exc())
+        return f"The model {name} {failure}; the server's log says why."
     return None
+
+
+def _warmed(seat: Seat, warm: Warm) -> None:
+    """Let the model of the seat answer, however slowly."""
+    brake = Brake(seat.deadline_s)  # the time that loading took does not count
+    brake.start()
+    with suppress(Halted):
+        for _ in warm(brake):
+            pass

@@ -110,6 +110,46 @@ def test_a_model_that_has_no_room_to_answer_gives_the_old_one_back(
     assert engine.vlm.name == name
 
 
+@pytest.mark.parametrize("error", [ValueError("no chat template"), RuntimeError("a kernel")])
+@pytest.mark.parametrize("step", ["load", "warm"])
+def test_whatever_goes_wrong_the_old_model_is_back(
+    engine: Engine,
+    other_folder: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+    error: Exception,
+    step: str,
+) -> None:
+    name, once, iwp_load = engine.vlm.name, iter([True]), seats.load
+
+    def wrong(*given: Any, **options: Any) -> Any:
+        if next(once, False):
+            raise error
+        return iwp_load(*given, **options) if step == "load" else iter(())
+
+    monkeypatch.setattr(*((seats, "load") if step == "load" else (engine, "_warmed")), wrong)
+    with pytest.raises(ModelError, match=rf"log says why\. {name} answers as before") as refused:
+        list(engine.switch(str(other_folder)))
+    assert str(error) not in str(refused.value)
+    assert str(error) in caplog.text
+    assert engine.vlm.name == name
+
+
+def test_an_empty_seat_does_not_load_for_ever(
+    engine: Engine, other_folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def nothing(*_: Any, **__: Any) -> Any:
+        raise ValueError
+
+    source = engine.source
+    monkeypatch.setattr(seats, "load", nothing)
+    with pytest.raises(ModelError, match="cannot be loaded again either"):
+        list(engine.switch(str(other_folder)))
+    with pytest.raises(ModelError, match="choose one under Settings"):
+        _ = engine.vlm
+    assert engine.source == source
+
+
 def test_without_any_model_there_is_a_sentence(
     engine: Engine, other_folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -101,6 +101,19 @@ def test_a_failed_load_says_why_and_the_old_model_answers(
     assert text.DONE in follow(handlers)[-1][4]
 
 
+def test_the_status_ends_whatever_goes_wrong(
+    switches: Switches, engine: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def wrong(_: Any) -> Any:
+        raise RuntimeError("/srv/models")
+
+    monkeypatch.setattr(engine, "switch", lambda _: engine._start(wrong))
+    *_, last = switches.switch("deeper")
+    assert "deeper cannot be loaded" in said(last)
+    assert "/srv" not in said(last)
+    assert "busy" not in said(last)
+
+
 def test_an_answer_that_is_going_on_is_finished(
     switches: Switches, handlers: Handlers, picture: str
 ) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator
 from html import escape
 from typing import TYPE_CHECKING, Any
@@ -20,6 +21,8 @@ if TYPE_CHECKING:
     from iwp.catalogue import Catalogue
     from iwp.ui.backend import Backend
     from iwp.ui.handlers import Handlers
+
+_LOG = logging.getLogger(__name__)
 
 
 class Switches:
@@ -54,6 +57,10 @@ class Switches:
                     yield self._status(words, busy=True)
         except IWPError as error:
             yield self._shown(str(error))
+            return
+        except Exception:
+            _LOG.exception("The model could not be changed.")
+            yield self._shown(text.NOT_SWITCHED.format(name))
             return
         yield self._shown(text.SWITCHED.format(name))
 
