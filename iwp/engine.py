@@ -156,19 +156,19 @@ class Engine:
         self._seat.held(session.serial)
         return self._start(partial(self._sweep, session, budgets))
 
-    def switch(self, model: str) -> Run:
+    def switch(self, model: str, name: str = "") -> Run:
         """Loads another model in place of this one, between two runs.
 
         Events: Stage "freeing", "loading", "warming". The old model's memory is free before the new
         one is loaded; where that fails, the old one is loaded again ("returning"). The run has no
         `result`; it goes on to its end also when it is stopped. Runs that have not begun and
-        sessions of the old model are refused from then on.
+        sessions of the old model are refused from then on. Refusals call the new one by `name`.
 
         Raises:
             ModelError: reading the run raises it where the model cannot be loaded, and says which
                 one answers now.
         """
-        return self._start(lambda _: switching.switch(self._seat, model, self._warmed))
+        return self._start(lambda _: switching.switch(self._seat, model, self._warmed, name))
 
     def rank(self, media: Media, question: str, *, method: Pruner | None = None) -> Ranked:
         """Ranks the visual tokens and answers nothing. Waits for the device.

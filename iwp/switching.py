@@ -6,12 +6,13 @@ import logging
 import traceback
 from contextlib import suppress
 from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import torch
 
 from iwp.adapters import check
-from iwp.errors import IWPError, ModelError
+from iwp.errors import ModelError
 from iwp.events import Stage
 from iwp.run import Brake, Halted
 
@@ -26,8 +27,14 @@ if TYPE_CHECKING:
 _LOG = logging.getLogger(__name__)
 
 
-def switch(seat: Seat, model: str, warm: Warm) -> Iterator[Event]:
+def switch(seat: Seat, model: str, warm: Warm, name: str = "") -> Iterator[Event]:
     """Load a model onto a seat; where that fails, the one before it again.
+
+    Args:
+        seat: of the device that this thread has.
+        model: what `iwp.load` takes, perhaps a path that nobody but the operator should see.
+        warm: answers something with the model of the seat.
+        name: what people call the new model; the end of `model` where it is empty.
 
     Yields:
         What is going on.
@@ -36,15 +43,18 @@ def switch(seat: Seat, model: str, warm: Warm) -> Iterator[Event]:
         ModelError: the model cannot be loaded or has no room to answer; says which one answers now.
     """
     before = seat.source
-    check(model)  # refused while the old one is still there
+    name = name or Path(model).name
+    problem = _problem(partial(check, model), name, "cannot be loaded")
+    if problem is not None:  # while the old one is still there
+        raise ModelError(problem)
     try:
         yield Stage("freeing")
         seat.empty()
         yield Stage("loading")
-        problem = _problem(partial(seat.take, model), model, "cannot be loaded")
+        problem = _problem(partial(seat.take, model), name, "cannot be loaded")
         if problem is None:
             yield Stage("warming")
-            problem = _problem(partial(_warmed, seat, warm), seat.vlm.name, "cannot answer")
+            problem = _problem(partial(_warmed, seat, warm), name, "cannot answer")
         if problem is None:
             return
         yield Stage("returning")
@@ -60,16 +70,17 @@ def switch(seat: Seat, model: str, warm: Warm) -> Iterator[Event]:
 def _problem(step: Callable[[], None], name: str, failure: str) -> str | None:
     """Take a step with a model; why that cannot be done, None where it is.
 
-    A sentence and no error, whose traceback would keep what was loaded of the model.
+    A sentence and no error, whose traceback would keep what was loaded of the model. It tells
+    nothing of the server's files: the log does.
     """
     try:
         step()
-    except IWPError as error:
-        return str(error)
-    except torch.OutOfMemoryError:
-        return f"The device ran out of memory with {name}."
-    except Exception:  # models fail in as many ways as there are models
+    except Exception as error:  # models fail in as many ways as there are models
         _LOG.error("The model %s %s:\n%s", name, failure, traceback.format_exc())
+        if isinstance(error, torch.OutOfMemoryError) or isinstance(
+            error.__cause__, torch.OutOfMemoryError
+        ):
+            return f"The device ran out of memory with {name}."
         return f"The model {name} {failure}; the server's log says why."
     return None
 

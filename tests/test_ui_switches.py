@@ -101,13 +101,36 @@ def test_a_failed_load_says_why_and_the_old_model_answers(
     assert text.DONE in follow(handlers)[-1][4]
 
 
+@pytest.mark.parametrize("gone", ["weights", "folder"])
+def test_the_page_tells_no_paths_of_the_server(
+    engine: Engine,
+    handlers: Handlers,
+    settings: Settings,
+    tmp_path: Path,
+    caplog: pytest.LogCaptureFixture,
+    gone: str,
+) -> None:
+    folder = tmp_path / "srv" / "deeper"
+    shutil.copytree(settings.models[0], folder)
+    models = (*settings.models, str(folder))
+    offered = Catalogue.of(Settings(model=settings.model, models=models))
+    if gone == "weights":
+        (folder / "model.safetensors").unlink()
+    else:
+        shutil.rmtree(folder)
+    shown = list(Switches(engine, handlers, offered).switch("deeper 2"))
+    assert "The model deeper 2 cannot be loaded" in said(shown[-1])
+    assert str(tmp_path) not in str(shown)
+    assert str(folder) in caplog.text
+
+
 def test_the_status_ends_whatever_goes_wrong(
     switches: Switches, engine: Engine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def wrong(_: Any) -> Any:
         raise RuntimeError("/srv/models")
 
-    monkeypatch.setattr(engine, "switch", lambda _: engine._start(wrong))
+    monkeypatch.setattr(engine, "switch", lambda *_: engine._start(wrong))
     *_, last = switches.switch("deeper")
     assert "deeper cannot be loaded" in said(last)
     assert "/srv" not in said(last)
@@ -173,4 +196,4 @@ def test_a_host_that_lends_its_gpu_says_why_there_is_none(
     assert "model-note" in shown
     assert "load-model" not in shown
     with pytest.raises(ModelError, match="lends its GPU"):
-        forked.switch("demo")
+        forked.switch("demo", "demo")

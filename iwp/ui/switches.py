@@ -49,7 +49,7 @@ class Switches:
             yield self._shown(text.SAME_MODEL.format(old))
             return
         with sentences():
-            run = self._engine.switch(source)
+            run = self._engine.switch(source, name)
         try:
             for event in run.updates():
                 if isinstance(event, Stage):
