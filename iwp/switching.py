@@ -62,6 +62,7 @@ def switch(seat: Seat, model: str, warm: Warm, name: str = "") -> Iterator[Event
         if _problem(partial(seat.take, before), before, "cannot be loaded") is not None:
             seat.source = before
             raise ModelError(f"{problem} The model before it cannot be loaded again either.")
+        _problem(partial(_warmed, seat, warm), before, "cannot answer")  # it could, before
         raise ModelError(f"{problem} {seat.vlm.name} answers as before.")
     finally:
         seat.settle()

@@ -89,6 +89,7 @@ def test_a_model_that_cannot_be_loaded_gives_the_old_one_back(
         seen.extend(engine.switch(str(broken)))
     assert str(refused.value).startswith("The model broken cannot be loaded; ")
     assert str(refused.value).endswith(f"{engine.vlm.name} answers as before.")
+    assert engine.glimpse_s is not None  # it is warmed up like any other
     assert answer(engine) == before
     with pytest.raises(ModelError, match="Compare"):  # it is another copy of the model
         engine.repruned(session, 0.3)
