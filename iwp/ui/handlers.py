@@ -258,9 +258,10 @@ class Handlers:
     def _opened(self, visitor: Visitor, picture: str | None, video: str | None) -> Media:
         if not video:
             return upload.opened_picture(picture or "", self._settings.max_pixels)
-        if visitor.uploaded is not None and visitor.uploaded[0] == video:
-            return visitor.uploaded[1]  # decoded when it was chosen
-        return upload.opened_video(video, self._engine.vlm.adapter, self._settings.max_pixels)
+        vlm, uploaded = self._engine.vlm, visitor.uploaded
+        if uploaded is not None and uploaded[:2] == (video, vlm.serial):
+            return uploaded[2]  # decoded when it was chosen
+        return upload.opened_video(video, vlm.adapter, self._settings.max_pixels)
 
     def _begun(self, visitor: Visitor, asked: Asked) -> tuple[Any, ...]:
         visitor.ask(asked)

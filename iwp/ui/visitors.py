@@ -55,7 +55,8 @@ class Visitor:
     """One open tab. Events of the page change it while a run is going on.
 
     Attributes:
-        uploaded: the newest video that was chosen, decoded, and its file.
+        uploaded: the newest video that was chosen: its file, the serial of the model that it was
+            decoded for, and its frames.
         asked: the last comparison that was asked for.
         ranked: where its visual tokens lie and their order, once they are ranked.
         session: the encoded picture, once there is one; serves other budgets.
@@ -71,7 +72,7 @@ class Visitor:
         page: what the tab shows.
     """
 
-    uploaded: tuple[str, Media] | None = None
+    uploaded: tuple[str, int, Media] | None = None
     asked: Asked | None = None
     ranked: Ranked | Recording | None = None
     session: Session | None = None
@@ -95,7 +96,8 @@ class Visitor:
     @property
     def nbytes(self) -> int:
         """Bytes of what is decoded, and of the session."""
-        held = (self.asked and self.asked.media, self.uploaded and self.uploaded[1])
+        asked, uploaded = self.asked, self.uploaded  # other threads change them
+        held = (asked and asked.media, uploaded and uploaded[2])
         frames = {id(frame): frame for media in held if media for frame in media.frames}
         pixels = sum(frame.width * frame.height for frame in frames.values())
         return 3 * pixels + (self.session.nbytes if self.session else 0)
