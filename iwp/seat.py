@@ -28,6 +28,7 @@ class Seat:
 
     Attributes:
         source: the name that the model was loaded by.
+        device: where it runs; without a model, where the last one did.
         threads: CPU threads that suit it.
     """
 
@@ -36,6 +37,7 @@ class Seat:
         self._vlm: VLM | None = vlm
         self._absent = _NONE
         self.source = settings.model
+        self.device = vlm.device
         self.threads = self._suited(vlm)
 
     @property
@@ -88,6 +90,7 @@ class Seat:
         vlm = loaded(source, self._settings)
         self.threads = self._suited(vlm)
         self.source = source
+        self.device = vlm.device
         self._vlm = vlm
 
     def settle(self) -> None:

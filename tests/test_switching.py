@@ -15,7 +15,7 @@ import torch
 from iwp import seat as seats
 from iwp import switching
 from iwp.engine import Engine
-from iwp.errors import ModelError
+from iwp.errors import IWPError, ModelError
 from iwp.events import Done, Event, SideDone, Stage
 from iwp.settings import Settings
 from iwp.types import Media
@@ -218,6 +218,28 @@ def test_while_it_is_loaded_others_are_told(
     go.set()
     assert switched.join(60)
     assert engine.vlm.name == "other"
+
+
+def test_a_call_looks_at_one_model(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
+    vlm, reads = engine.vlm, []
+    monkeypatch.setattr(Engine, "vlm", property(lambda _: reads.append(vlm) or vlm))
+    for call in (engine.compare, partial(engine.glimpse, budget=0.5), engine.rank):
+        reads.clear()
+        given: Any = (PICTURE, QUESTION, 0.5) if call == engine.compare else (PICTURE, QUESTION)
+        run = call(*given)
+        assert run is not None
+        if call == engine.compare:
+            run.result()
+        assert len(reads) == 1
+
+
+def test_memory_that_runs_out_is_told_without_a_model_too(engine: Engine) -> None:
+    def full(_: Any) -> Any:
+        engine._seat.empty()
+        raise torch.OutOfMemoryError
+
+    with pytest.raises(IWPError, match="cpu ran out of memory"):
+        list(engine._start(full))
 
 
 def test_a_slow_warm_up_is_no_failure(engine: Engine, other_folder: Path) -> None:
