@@ -188,6 +188,13 @@ def test_one_model_shows_no_choice(engine: Engine, settings: Settings) -> None:
     assert {"model", "load-model"} <= elements(build_demo(engine, settings))
 
 
+def test_no_answer_waits_behind_a_load(engine: Engine, settings: Settings) -> None:
+    events = build_demo(engine, settings).fns.values()
+    queues = {str(event.name): event.concurrency_id for event in events}
+    assert queues["rank"] == queues["answer"] == "gpu"
+    assert queues["switch"] == "switch"
+
+
 def test_a_host_that_lends_its_gpu_says_why_there_is_none(
     engine: Engine, settings: Settings
 ) -> None:
