@@ -40,7 +40,7 @@ class Handlers:
         self._engine = engine
         self._settings = settings
         self._cache = cache
-        self.visitors = Visitors()
+        self.visitors = Visitors(engine.source)
         self._numbers = itertools.count(1)
         self._usual = knobs.recommended(engine.vlm, settings.max_new_tokens)
 
@@ -68,7 +68,7 @@ class Handlers:
         """Check and decode what was given, and show it. Waits for nobody.
 
         `picture` and `video` are files, of which the page sends the one on the open tab; `settings`
-        are the panel's, in the order of `iwp.ui.knobs.NAMES`, or none.
+        are the panel's, in the order of `iwp.ui.knobs.NAMES`, or none; another model's are ignored.
         """
         visitor = self.visitors.get(request.session_hash)
         with sentences():
@@ -77,7 +77,8 @@ class Handlers:
             if not (question or "").strip():
                 raise IWPError(text.NO_QUESTION)
             budget = check_budget(budget)
-            changed = knobs.read(settings, self.usual)
+            own = visitor.filled == self._engine.source
+            changed = knobs.read(settings if own else (), self.usual)
             chosen = sides.choose(self._engine.vlm, budget, left, right, convention, changed)
             opened = self._opened(visitor, picture, video)
         asked = self.asked(opened, question, budget, chosen, video or picture or "")

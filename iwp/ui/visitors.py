@@ -57,6 +57,7 @@ class Visitor:
     Attributes:
         uploaded: the newest video that was chosen: its file, the serial of the model that it was
             decoded for, and its frames.
+        filled: the source of the model that the settings' fields were filled for.
         asked: the last comparison that was asked for.
         ranked: where its visual tokens lie and their order, once they are ranked.
         session: the encoded picture, once there is one; serves other budgets.
@@ -73,6 +74,7 @@ class Visitor:
     """
 
     uploaded: tuple[str, int, Media] | None = None
+    filled: str = ""
     asked: Asked | None = None
     ranked: Ranked | Recording | None = None
     session: Session | None = None
@@ -187,7 +189,9 @@ class Visitors:
     and session; those whose comparison is going on or has to start keep them.
     """
 
-    def __init__(self, most: int = 64, most_bytes: int = _MOST_BYTES) -> None:
+    def __init__(self, first: str = "", most: int = 64, most_bytes: int = _MOST_BYTES) -> None:
+        """`first` is the source of the model that pages are laid out for."""
+        self._first = first
         self._most = most
         self._most_bytes = most_bytes
         self._tabs: OrderedDict[str, Visitor] = OrderedDict()
@@ -199,7 +203,7 @@ class Visitors:
     def get(self, session_hash: str | None) -> Visitor:
         """The visitor behind a request, a new one if it is not known."""
         with self._lock:
-            visitor = self._tabs.setdefault(session_hash or "", Visitor())
+            visitor = self._tabs.setdefault(session_hash or "", Visitor(filled=self._first))
             self._tabs.move_to_end(session_hash or "")
             while len(self._tabs) > self._most:
                 self._tabs.popitem(last=False)[1].halt()

@@ -130,7 +130,7 @@ def wire(
         switches = Switches(engine, handlers, asking.models.catalogue)
         own = [head, asking.about, asking.models.menu, asking.models.status, *asking.knobs]
         asking.models.load.click(switches.switch, asking.models.menu, own, **_PRIVATE, **_SWITCH)
-        begun.success(switches.named, None, own[:2], queue=False, **_PRIVATE)
+        begun.success(switches.named, None, own, queue=False, **_PRIVATE)
         # Before a link's settings are filled in.
         opened = demo.load(switches.shown, None, own, queue=False, **_PRIVATE).then
     loaded = opened(
