@@ -68,13 +68,14 @@ class Catalogue:
         wanted: tuple[str, ...] = (settings.model,)
         if settings.models:
             wanted = (DEMO, settings.model, *settings.models)
+        own = _place(settings.model)
         found: dict[str, Entry] = {}
         for source in wanted:
-            place, name = locate(source)
-            place = str(Path(place).resolve()) if Path(place).is_dir() else place
+            place, name = _place(source), locate(source)[1]
             if place not in found:
                 names = {entry.name for entry in found.values()}
-                found[place] = _entry(source, _unlike(name, names), len(wanted) > 1)
+                spelt = settings.model if place == own else source  # an engine's `source` is too
+                found[place] = _entry(spelt, _unlike(name, names), len(wanted) > 1)
         return cls(tuple(found.values()))
 
     def source(self, name: Any) -> str:
@@ -91,6 +92,12 @@ class Catalogue:
     def name(self, source: str) -> str:
         """What people are shown for a model of the list."""
         return next(entry.name for entry in self.entries if entry.source == source)
+
+
+def _place(source: str) -> str:
+    """The same for all spellings of one folder."""
+    place, _ = locate(source)
+    return str(Path(place).resolve()) if Path(place).is_dir() else place
 
 
 def _entry(source: str, name: str, described: bool) -> Entry:

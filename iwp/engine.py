@@ -78,7 +78,7 @@ class Engine:
     @property
     def device_name(self) -> str:
         """Where the model runs, for people: "cpu", or "cuda:0 (NVIDIA H200)"."""
-        return measure.device_name(self.vlm.device)
+        return measure.device_name(self._seat.device)
 
     def warm_up(self) -> None:
         """Answers one plain picture, so that the first person's timings are honest."""
@@ -120,14 +120,13 @@ class Engine:
                 caller). A layer average that a method cannot reach is known only when the
                 picture's tokens are counted: reading the run raises then.
         """
-        right = choose_method(self.vlm, budget) if method is None else method
+        vlm = self.vlm
+        right = choose_method(vlm, budget) if method is None else method
         contest = Contest(right, against, budget, convention).at(budget)
         limit = self.settings.max_new_tokens if max_new_tokens is None else max_new_tokens
         decoding = self._decoding(limit, temperature)
-        serial = self.vlm.serial
-        return self._start(
-            partial(self._compare, serial, media, clean(question), contest, decoding)
-        )
+        comparing = partial(self._compare, vlm.serial, media, clean(question), contest, decoding)
+        return self._start(comparing)
 
     def repruned(self, session: Session, budget: float) -> Run:
         """Answers every side that has a method again, at another budget.
@@ -155,19 +154,19 @@ class Engine:
         self._seat.held(session.serial)
         return self._start(partial(self._sweep, session, budgets))
 
-    def switch(self, model: str) -> Run:
+    def switch(self, model: str, name: str = "") -> Run:
         """Loads another model in place of this one, between two runs.
 
         Events: Stage "freeing", "loading", "warming". The old model's memory is free before the new
         one is loaded; where that fails, the old one is loaded again ("returning"). The run has no
         `result`; it goes on to its end also when it is stopped. Runs that have not begun and
-        sessions of the old model are refused from then on.
+        sessions of the old model are refused from then on. Refusals call the new one by `name`.
 
         Raises:
             ModelError: reading the run raises it where the model cannot be loaded, and says which
                 one answers now.
         """
-        return self._start(lambda _: switching.switch(self._seat, model, self._warmed))
+        return self._start(lambda _: switching.switch(self._seat, model, self._warmed, name))
 
     def rank(self, media: Media, question: str, *, method: Pruner | None = None) -> Ranked:
         """Ranks the visual tokens and answers nothing. Waits for the device.
@@ -177,12 +176,12 @@ class Engine:
         """
         # Every budget of a nested method has one ranking; the others rank at a budget of their own.
         budget = 1.0 if method is None or method.nested else method.budget
-        pruner = choose_method(self.vlm, budget) if method is None else method
+        vlm = self.vlm
+        pruner = choose_method(vlm, budget) if method is None else method
         contest = Contest(pruner, None, budget).at(budget)
         decoding = self._decoding(self.settings.max_new_tokens)
-        return self._ranked(
-            partial(self._rank, self.vlm.serial, media, clean(question), contest, decoding)
-        )
+        ranking = partial(self._rank, vlm.serial, media, clean(question), contest, decoding)
+        return self._ranked(ranking)
 
     def glimpse(self, media: Media, question: str, budget: float) -> Ranked | None:
         """Ranks the visual tokens of a camera's frame, for the eye alone; None while others run.

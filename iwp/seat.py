@@ -28,6 +28,7 @@ class Seat:
 
     Attributes:
         source: the name that the model was loaded by.
+        device: where it runs; without a model, where the last one did.
         threads: CPU threads that suit it.
     """
 
@@ -36,6 +37,7 @@ class Seat:
         self._vlm: VLM | None = vlm
         self._absent = _NONE
         self.source = settings.model
+        self.device = vlm.device
         self.threads = self._suited(vlm)
 
     @property
@@ -79,22 +81,21 @@ class Seat:
         if torch.cuda.is_available():
             torch.cuda.empty_cache()
 
-    def take(self, source: str) -> str | None:
+    def take(self, source: str) -> None:
         """Load a model onto the empty seat.
 
-        Returns:
-            Why it cannot be loaded; None where it is. A sentence and no error, whose traceback
-            would keep what was loaded of it.
+        Raises:
+            ModelError: it cannot be loaded; and what else loading it raises.
         """
-        try:
-            vlm = loaded(source, self._settings)
-        except ModelError as error:
-            self._absent = _NONE
-            return str(error)
+        vlm = loaded(source, self._settings)
         self.threads = self._suited(vlm)
         self.source = source
+        self.device = vlm.device
         self._vlm = vlm
-        return None
+
+    def settle(self) -> None:
+        """Nothing more is being loaded: a seat that is empty now stays so."""
+        self._absent = _NONE
 
     def _suited(self, vlm: VLM) -> int:
         return measure.cpu_threads(vlm.model, vlm.device, self._settings.threads)

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from iwp.adapters.loading import DEMO_FOLDER
 from iwp.catalogue import Catalogue, Entry
 from iwp.errors import InputError, ModelError
 from iwp.settings import Settings
@@ -22,6 +23,15 @@ def test_the_embedded_model_is_always_there(tiny_folder: Path) -> None:
     offered = Catalogue.of(settings)
     assert [one.source for one in offered.entries] == ["demo", str(tiny_folder), "some/model"]
     assert offered.name(str(tiny_folder)) == "tiny-llava-onevision"
+
+
+def test_the_pages_own_model_is_found_as_it_is_spelt(tiny_folder: Path) -> None:
+    for folder in (DEMO_FOLDER, tiny_folder / ".." / tiny_folder.name):
+        settings = Settings(model=str(folder), models=(str(tiny_folder),))
+        offered = Catalogue.of(settings)
+        assert len(offered.entries) == 2
+        assert offered.source(offered.name(settings.model)) == settings.model
+    assert Catalogue.of(Settings(model=str(DEMO_FOLDER), models=("a/b",))).entries[0].name == "demo"
 
 
 def test_what_is_known_of_each(tiny_folder: Path) -> None:

@@ -15,7 +15,7 @@ import torch
 from iwp import seat as seats
 from iwp import switching
 from iwp.engine import Engine
-from iwp.errors import ModelError
+from iwp.errors import IWPError, ModelError
 from iwp.events import Done, Event, SideDone, Stage
 from iwp.settings import Settings
 from iwp.types import Media
@@ -69,11 +69,11 @@ def test_the_old_model_is_gone_before_the_new_one_is_loaded(
 
 def test_a_refused_model_leaves_the_old_one_where_it_is(engine: Engine, tmp_path: Path) -> None:
     model = engine.vlm.model
-    with pytest.raises(ModelError, match="There is no model folder"):
+    with pytest.raises(ModelError, match="model none cannot be loaded"):
         list(engine.switch(str(tmp_path / "none")))
     (tmp_path / "config.json").write_text('{"model_type": "bert"}')
-    with pytest.raises(ModelError, match="not supported"):
-        list(engine.switch(str(tmp_path)))
+    with pytest.raises(ModelError, match="model B cannot be loaded"):
+        list(engine.switch(str(tmp_path), "B"))
     assert engine.vlm.model is model
 
 
@@ -87,8 +87,9 @@ def test_a_model_that_cannot_be_loaded_gives_the_old_one_back(
     seen: list[Event] = []
     with pytest.raises(ModelError) as refused:
         seen.extend(engine.switch(str(broken)))
-    assert str(refused.value).startswith("The model broken cannot be loaded: ")
+    assert str(refused.value).startswith("The model broken cannot be loaded; ")
     assert str(refused.value).endswith(f"{engine.vlm.name} answers as before.")
+    assert engine.glimpse_s is not None  # it is warmed up like any other
     assert answer(engine) == before
     with pytest.raises(ModelError, match="Compare"):  # it is another copy of the model
         engine.repruned(session, 0.3)
@@ -108,6 +109,46 @@ def test_a_model_that_has_no_room_to_answer_gives_the_old_one_back(
     with pytest.raises(ModelError, match=f"out of memory with other.*{name} answers as before"):
         list(engine.switch(str(other_folder)))
     assert engine.vlm.name == name
+
+
+@pytest.mark.parametrize("error", [ValueError("no chat template"), RuntimeError("a kernel")])
+@pytest.mark.parametrize("step", ["load", "warm"])
+def test_whatever_goes_wrong_the_old_model_is_back(
+    engine: Engine,
+    other_folder: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+    error: Exception,
+    step: str,
+) -> None:
+    name, once, iwp_load = engine.vlm.name, iter([True]), seats.load
+
+    def wrong(*given: Any, **options: Any) -> Any:
+        if next(once, False):
+            raise error
+        return iwp_load(*given, **options) if step == "load" else iter(())
+
+    monkeypatch.setattr(*((seats, "load") if step == "load" else (engine, "_warmed")), wrong)
+    with pytest.raises(ModelError, match=rf"log says why\. {name} answers as before") as refused:
+        list(engine.switch(str(other_folder)))
+    assert str(error) not in str(refused.value)
+    assert str(error) in caplog.text
+    assert engine.vlm.name == name
+
+
+def test_an_empty_seat_does_not_load_for_ever(
+    engine: Engine, other_folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def nothing(*_: Any, **__: Any) -> Any:
+        raise ValueError
+
+    source = engine.source
+    monkeypatch.setattr(seats, "load", nothing)
+    with pytest.raises(ModelError, match="cannot be loaded again either"):
+        list(engine.switch(str(other_folder)))
+    with pytest.raises(ModelError, match="choose one under Settings"):
+        _ = engine.vlm
+    assert engine.source == source
 
 
 def test_without_any_model_there_is_a_sentence(
@@ -177,6 +218,28 @@ def test_while_it_is_loaded_others_are_told(
     go.set()
     assert switched.join(60)
     assert engine.vlm.name == "other"
+
+
+def test_a_call_looks_at_one_model(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
+    vlm, reads = engine.vlm, []
+    monkeypatch.setattr(Engine, "vlm", property(lambda _: reads.append(vlm) or vlm))
+    for call in (engine.compare, partial(engine.glimpse, budget=0.5), engine.rank):
+        reads.clear()
+        given: Any = (PICTURE, QUESTION, 0.5) if call == engine.compare else (PICTURE, QUESTION)
+        run = call(*given)
+        assert run is not None
+        if call == engine.compare:
+            run.result()
+        assert len(reads) == 1
+
+
+def test_memory_that_runs_out_is_told_without_a_model_too(engine: Engine) -> None:
+    def full(_: Any) -> Any:
+        engine._seat.empty()
+        raise torch.OutOfMemoryError
+
+    with pytest.raises(IWPError, match="cpu ran out of memory"):
+        list(engine._start(full))
 
 
 def test_a_slow_warm_up_is_no_failure(engine: Engine, other_folder: Path) -> None:

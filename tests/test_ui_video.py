@@ -89,6 +89,21 @@ def test_a_chosen_video_is_shown_decoded_and_opened_once(
     assert handlers.visitors.get("tab").uploaded is None
 
 
+def test_a_video_chosen_before_the_model_changed_is_opened_for_the_new_one(
+    handlers: Handlers, previews: Previews, engine: FakeEngine, clip: str
+) -> None:
+    preview(previews, clip)
+    engine.vlm.serial += 1
+    engine.vlm.adapter.sampling = replace(engine.vlm.adapter.sampling, most=2)
+    shown, *_ = begin(handlers, None, "What?", 0.25, video=clip)
+    assert len(shown.frames) == 2
+    preview(previews, clip)
+    engine.vlm.serial += 1
+    engine.vlm.adapter.reads_clips = False
+    with pytest.raises(gr.Error, match="still"):
+        begin(handlers, None, "What?", 0.25, video=clip)
+
+
 def test_a_long_video_has_a_short_preview(
     previews: Previews, engine: FakeEngine, tmp_path: Path
 ) -> None:
@@ -103,7 +118,7 @@ def test_a_long_video_has_a_short_preview(
 def test_a_video_counts_once_in_what_a_tab_holds(clip: str) -> None:
     media = open_video(clip, FRAMES)
     sides: Any = None
-    visitor = Visitor(uploaded=(clip, media))
+    visitor = Visitor(uploaded=(clip, 1, media))
     pixels = 3 * FRAMES * clips.SIZE[0] * clips.SIZE[1]
     assert visitor.nbytes == pixels
     visitor.asked = Asked("1", media, "What?", 0.2, "x.jpg", sides)

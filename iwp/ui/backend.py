@@ -71,5 +71,5 @@ class Backend(Protocol):
     def sweep(self, session: Session) -> PageRun:
         """Start answering at a row of budgets."""
 
-    def switch(self, model: str) -> PageRun:
-        """Start loading another model in place of this one."""
+    def switch(self, model: str, name: str) -> PageRun:
+        """Start loading another model in place of this one; people know it by `name`."""

@@ -70,10 +70,12 @@ class Previews:
         if not video:
             return None
         try:
-            media = upload.opened_video(video, self._engine.vlm.adapter, self._max_pixels)
+            vlm = self._engine.vlm
+            serial, adapter = vlm.serial, vlm.adapter
+            media = upload.opened_video(video, adapter, self._max_pixels)
         except IWPError as error:
             return ClipPreviewData(words=str(error))
-        visitor.uploaded = (video, media)
+        visitor.uploaded = (video, serial, media)
         step = -(-len(media.frames) // _MOST)
         shown = [ImageOps.contain(frame, (_SIDE, _SIDE)) for frame in media.frames[::step]]
         files = [FileData(path=upload.served_copy(frame, self._cache)) for frame in shown]

@@ -134,7 +134,7 @@ class ForkedEngine:
         """As `Engine.sweep`."""
         return ForkedRun(self._sweep(session))
 
-    def switch(self, model: str) -> ForkedRun:  # noqa: ARG002 - whatever it is
+    def switch(self, model: str, name: str) -> ForkedRun:  # noqa: ARG002 - whatever it is
         """Refuses: see `switchable`.
 
         Raises:

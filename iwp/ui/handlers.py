@@ -40,7 +40,7 @@ class Handlers:
         self._engine = engine
         self._settings = settings
         self._cache = cache
-        self.visitors = Visitors()
+        self.visitors = Visitors(engine.source)
         self._numbers = itertools.count(1)
         self._usual = knobs.recommended(engine.vlm, settings.max_new_tokens)
 
@@ -68,7 +68,7 @@ class Handlers:
         """Check and decode what was given, and show it. Waits for nobody.
 
         `picture` and `video` are files, of which the page sends the one on the open tab; `settings`
-        are the panel's, in the order of `iwp.ui.knobs.NAMES`, or none.
+        are the panel's, in the order of `iwp.ui.knobs.NAMES`, or none; another model's are ignored.
         """
         visitor = self.visitors.get(request.session_hash)
         with sentences():
@@ -77,7 +77,8 @@ class Handlers:
             if not (question or "").strip():
                 raise IWPError(text.NO_QUESTION)
             budget = check_budget(budget)
-            changed = knobs.read(settings, self.usual)
+            own = visitor.filled == self._engine.source
+            changed = knobs.read(settings if own else (), self.usual)
             chosen = sides.choose(self._engine.vlm, budget, left, right, convention, changed)
             opened = self._opened(visitor, picture, video)
         asked = self.asked(opened, question, budget, chosen, video or picture or "")
@@ -258,9 +259,10 @@ class Handlers:
     def _opened(self, visitor: Visitor, picture: str | None, video: str | None) -> Media:
         if not video:
             return upload.opened_picture(picture or "", self._settings.max_pixels)
-        if visitor.uploaded is not None and visitor.uploaded[0] == video:
-            return visitor.uploaded[1]  # decoded when it was chosen
-        return upload.opened_video(video, self._engine.vlm.adapter, self._settings.max_pixels)
+        vlm, uploaded = self._engine.vlm, visitor.uploaded
+        if uploaded is not None and uploaded[:2] == (video, vlm.serial):
+            return uploaded[2]  # decoded when it was chosen
+        return upload.opened_video(video, vlm.adapter, self._settings.max_pixels)
 
     def _begun(self, visitor: Visitor, asked: Asked) -> tuple[Any, ...]:
         visitor.ask(asked)

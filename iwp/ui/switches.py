@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator
 from html import escape
 from typing import TYPE_CHECKING, Any
@@ -21,6 +22,8 @@ if TYPE_CHECKING:
     from iwp.ui.backend import Backend
     from iwp.ui.handlers import Handlers
 
+_LOG = logging.getLogger(__name__)
+
 
 class Switches:
     """The functions behind these events.
@@ -34,7 +37,7 @@ class Switches:
         self._handlers = handlers
         self._catalogue = catalogue
 
-    def switch(self, name: Any) -> Iterator[tuple[Any, ...]]:
+    def switch(self, name: Any, request: gr.Request) -> Iterator[tuple[Any, ...]]:
         """Load the model of this name, which comes from the browser.
 
         It goes on when the tab is closed.
@@ -43,27 +46,34 @@ class Switches:
             source = self._catalogue.source(name)
         old = self._catalogue.name(self._engine.source)
         if source == self._engine.source and self._there():
-            yield self._shown(text.SAME_MODEL.format(old))
+            yield self._shown(text.SAME_MODEL.format(old), request)
             return
         with sentences():
-            run = self._engine.switch(source)
+            run = self._engine.switch(source, name)
         try:
             for event in run.updates():
                 if isinstance(event, Stage):
                     words = text.SWITCHING[event.name].format(old=old, new=name)
                     yield self._status(words, busy=True)
         except IWPError as error:
-            yield self._shown(str(error))
+            yield self._shown(str(error), request)
             return
-        yield self._shown(text.SWITCHED.format(name))
+        except Exception:
+            _LOG.exception("The model could not be changed.")
+            yield self._shown(text.NOT_SWITCHED.format(name), request)
+            return
+        yield self._shown(text.SWITCHED.format(name), request)
 
-    def shown(self) -> tuple[Any, ...]:
+    def shown(self, request: gr.Request) -> tuple[Any, ...]:
         """What a page that is opened shows: the model may have been changed since the start."""
-        return self._shown("")
+        return self._shown("", request)
 
-    def named(self) -> tuple[Any, ...]:
-        """Head and sentence alone, for a page that asks."""
-        return self._shown("")[:2]
+    def named(self, request: gr.Request) -> tuple[Any, ...]:
+        """Head and sentence alone, for a page that asks; all where its settings are another's."""
+        visitor = self._handlers.visitors.get(request.session_hash)
+        shown = visitor.filled == self._engine.source
+        now = self._shown("", request)
+        return (*now[:2], *(gr.skip() for _ in now[2:])) if shown else now
 
     def _there(self) -> bool:
         try:
@@ -71,18 +81,20 @@ class Switches:
         except ModelError:
             return False
 
-    def _shown(self, words: str) -> tuple[Any, ...]:
+    def _shown(self, words: str, request: gr.Request) -> tuple[Any, ...]:
+        source = self._engine.source
         try:
             vlm, facts = self._engine.vlm, header.facts(self._engine)
         except ModelError as error:  # another one is being loaded
             return self._status(words or str(error))
+        self._handlers.visitors.get(request.session_hash).filled = source
         usual = self._handlers.usual
         layers = len(vlm.adapter.decoder_layers)
         changes = {"layer": {"choices": places(layers)}}
         return (
             header.render(facts),
-            about(self._engine.source),
-            gr.update(value=self._catalogue.name(self._engine.source)),
+            about(source),
+            gr.update(value=self._catalogue.name(source)),
             timings.status(words),
             *(gr.update(value=usual[name], **changes.get(name, {})) for name in NAMES),
         )

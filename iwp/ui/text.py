@@ -90,6 +90,7 @@ SWITCHING: Final = {
     "returning": "{new} does not work out; loading {old} again",
 }
 SWITCHED: Final = "{} is loaded and warmed up. Press Compare to ask it."
+NOT_SWITCHED: Final = "{} cannot be loaded; the server's log says why."
 SAME_MODEL: Final = "{} answers already."
 MODEL_CHANGED: Final = "The model has been changed meanwhile. Press Compare to ask the new one."
 RECORDED: Final = "Recorded, not run just now: {}."

@@ -55,7 +55,9 @@ class Visitor:
     """One open tab. Events of the page change it while a run is going on.
 
     Attributes:
-        uploaded: the newest video that was chosen, decoded, and its file.
+        uploaded: the newest video that was chosen: its file, the serial of the model that it was
+            decoded for, and its frames.
+        filled: the source of the model that the settings' fields were filled for.
         asked: the last comparison that was asked for.
         ranked: where its visual tokens lie and their order, once they are ranked.
         session: the encoded picture, once there is one; serves other budgets.
@@ -72,7 +74,8 @@ class Visitor:
         page: what the tab shows.
     """
 
-    uploaded: tuple[str, Media] | None = None
+    uploaded: tuple[str, int, Media] | None = None
+    filled: str = ""
     asked: Asked | None = None
     ranked: Ranked | Recording | None = None
     session: Session | None = None
@@ -97,7 +100,8 @@ class Visitor:
     @property
     def nbytes(self) -> int:
         """Bytes of what is decoded, and of the session."""
-        held = (self.asked and self.asked.media, self.uploaded and self.uploaded[1])
+        asked, uploaded = self.asked, self.uploaded  # other threads change them
+        held = (asked and asked.media, uploaded and uploaded[2])
         frames = {id(frame): frame for media in held if media for frame in media.frames}
         pixels = sum(frame.width * frame.height for frame in frames.values())
         return 3 * pixels + (self.session.nbytes if self.session else 0)
@@ -188,7 +192,9 @@ class Visitors:
     and session; those whose comparison is going on or has to start keep them.
     """
 
-    def __init__(self, most: int = 64, most_bytes: int = _MOST_BYTES) -> None:
+    def __init__(self, first: str = "", most: int = 64, most_bytes: int = _MOST_BYTES) -> None:
+        """`first` is the source of the model that pages are laid out for."""
+        self._first = first
         self._most = most
         self._most_bytes = most_bytes
         self._tabs: OrderedDict[str, Visitor] = OrderedDict()
@@ -200,7 +206,7 @@ class Visitors:
     def get(self, session_hash: str | None) -> Visitor:
         """The visitor behind a request, a new one if it is not known."""
         with self._lock:
-            visitor = self._tabs.setdefault(session_hash or "", Visitor())
+            visitor = self._tabs.setdefault(session_hash or "", Visitor(filled=self._first))
             self._tabs.move_to_end(session_hash or "")
             while len(self._tabs) > self._most:
                 self._tabs.popitem(last=False)[1].halt()

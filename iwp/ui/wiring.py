@@ -49,6 +49,8 @@ _EXPORTED: Final = """() => {
 _PRIVATE: Final[dict[str, Any]] = {"api_visibility": "private", "show_progress": "hidden"}
 # The engine's own lock guards the device; this limit only keeps the queue in order.
 _DEVICE: Final[dict[str, Any]] = {"concurrency_id": "gpu", "concurrency_limit": 1}
+# Not in that queue: there the answer of a run that holds the device would wait behind it.
+_SWITCH: Final[dict[str, Any]] = {"concurrency_id": "switch", "concurrency_limit": 1}
 
 
 def wire(
@@ -129,8 +131,8 @@ def wire(
     if asking.models is not None:
         switches = Switches(engine, handlers, asking.models.catalogue)
         own = [head, asking.about, asking.models.menu, asking.models.status, *asking.knobs]
-        asking.models.load.click(switches.switch, asking.models.menu, own, **_PRIVATE, **_DEVICE)
-        begun.success(switches.named, None, own[:2], queue=False, **_PRIVATE)
+        asking.models.load.click(switches.switch, asking.models.menu, own, **_PRIVATE, **_SWITCH)
+        begun.success(switches.named, None, own, queue=False, **_PRIVATE)
         # Before a link's settings are filled in.
         opened = demo.load(switches.shown, None, own, queue=False, **_PRIVATE).then
     loaded = opened(
