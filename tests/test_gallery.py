@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
 from pathlib import Path
 
 import pytest
@@ -80,6 +81,43 @@ def test_the_command_tells_the_weight(tmp_path: Path, capsys: pytest.CaptureFixt
     said = capsys.readouterr().out
     whole, first = (float(size) for size in re.findall(r"([\d.]+) MB", said))
     assert 0 < first < 0.5 < whole < 4
+
+
+@pytest.fixture
+def own(tmp_path: Path) -> Path:
+    """A copy of the examples, the first of which is asked something else than was recorded."""
+    copy = tmp_path / "own"
+    shutil.copytree(EXAMPLES, copy)
+    listing = json.loads((copy / "examples.json").read_text("utf-8"))
+    listing[0]["question"] = "What else?"
+    (copy / "examples.json").write_text(json.dumps(listing[:3]), "utf-8")
+    return copy
+
+
+def test_the_first_example_need_not_be_recorded(
+    own: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["gallery", str(tmp_path / "out"), "--examples", str(own)]) == 0
+    assert "at first" in capsys.readouterr().out
+    assert {file.name for file in (tmp_path / "out" / "data").iterdir()} == {"2.json", "3.json"}
+
+
+def test_examples_that_are_gone_are_removed(own: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    site.write(Examples(EXAMPLES), out)
+    mine = [out / "data" / "mine.json", out / "pictures" / "holiday.jpg", out / "4.json"]
+    for file in mine:
+        file.write_text("mine")
+    written = site.write(Examples(own), out)
+    assert {file for file in out.rglob("*") if file.is_file()} == {*written, *mine}
+
+
+def test_a_folder_that_was_no_gallery_keeps_its_files(own: Path, tmp_path: Path) -> None:
+    (tmp_path / "out" / "pictures").mkdir(parents=True)
+    photo = tmp_path / "out" / "pictures" / "2024-01.jpg"
+    photo.write_text("mine")
+    site.write(Examples(own), tmp_path / "out")
+    assert photo.read_text() == "mine"
 
 
 @pytest.mark.parametrize(
