@@ -5,7 +5,9 @@ from __future__ import annotations
 import json
 import re
 import shutil
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
@@ -58,6 +60,27 @@ def test_the_folder_is_a_static_space(folder: Path) -> None:
     assert len(matter["short_description"]) <= 60
     assert "$" not in card
     assert "$" not in (folder / "index.html").read_text("utf-8")
+
+
+def card_of(examples: Examples, out: Path) -> dict[str, Any]:
+    site.write(examples, out)
+    matter: dict[str, Any] = yaml.safe_load(
+        (out / "README.md").read_text("utf-8").split("---\n")[1]
+    )
+    assert matter["pinned"] is False
+    return matter
+
+
+def test_the_licence_is_told_of_what_comes_with_iwp(
+    folder: Path, own: Path, tmp_path: Path
+) -> None:
+    assert "\nlicense: apache-2.0\npinned: false\n" in (folder / "README.md").read_text("utf-8")
+    assert "license" not in card_of(Examples(own), tmp_path / "pictures")
+    examples = Examples(EXAMPLES)
+    assert examples.recordings is not None
+    other = replace(examples.recordings, model="other", digest="")
+    examples.__dict__["recordings"] = other  # what the cached property would read
+    assert "license" not in card_of(examples, tmp_path / "model")
 
 
 def test_every_variable_of_the_sheets_has_a_value(folder: Path) -> None:

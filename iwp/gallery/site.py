@@ -17,6 +17,7 @@ from iwp.errors import InputError
 from iwp.gallery import palette
 from iwp.recordings import digest
 from iwp.ui import header, text, token_map, upload
+from iwp.ui.examples import EXAMPLES
 from iwp.ui.page import Page
 from iwp.ui.progress import table
 from iwp.ui.sides import Sides
@@ -139,7 +140,10 @@ def _frame(
         right=escape(right),
     )
     card = Template((_FILES / "card.md").read_text("utf-8")).substitute(
-        model=recordings.model, count=len(shown), recorded=recordings.made
+        license=_license(examples, recordings),
+        model=recordings.model,
+        count=len(shown),
+        recorded=recordings.made,
     )
     contents = {
         "index.html": page,
@@ -155,6 +159,12 @@ def _frame(
         for number, _, _ in shown
     ]
     return [*(folder / name for name in contents), *thumbnails]
+
+
+def _license(examples: Examples, recordings: Recordings) -> str:
+    """The card's line; nobody's but IWP's own pictures and model have a licence that is known."""
+    own = bool(recordings.digest) and examples.folder.resolve() == EXAMPLES.resolve()
+    return "license: apache-2.0\n" if own else ""
 
 
 def _style() -> str:
