@@ -201,11 +201,6 @@ class Engine:
         looking = partial(self._rank, self.vlm.serial, media, clean(question), contest, decoding)
         return self._ranked(partial(looking, errors=False))
 
-    @staticmethod
-    def updates(run: Run, hz: float = 20.0) -> Iterator[Event]:
-        """The events of `run` for a page: see `Run.updates`."""
-        return run.updates(hz)
-
     def _decoding(self, max_new_tokens: int, temperature: float = 0.0) -> Decoding:
         decoding = check_decoding(max_new_tokens, temperature)
         return replace(decoding, fast=self.settings.fast_decode)

@@ -203,7 +203,7 @@ def test_a_session_can_be_pickled(engine: Engine) -> None:
 
 
 def test_page_updates_end_with_the_result(engine: Engine) -> None:
-    events = list(engine.updates(engine.compare(MEDIA, QUESTION, 0.25), hz=5))
+    events = list(engine.compare(MEDIA, QUESTION, 0.25).updates(hz=5))
     assert isinstance(events[-1], Done)
     texts = [event for event in events if isinstance(event, Text)]
     assert texts[-1].text == events[-1].result.pruned.answer
