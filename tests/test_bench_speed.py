@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 import torch
 
-from iwp import adapters, generate, graphs, measure, steps
+from iwp import adapters, generate, measure, steps
 from iwp.__main__ import main
 from iwp.bench import efficiency, limit, memory, prompts, turns
 from iwp.bench.turns import Spread, Turn
@@ -156,44 +156,6 @@ def test_a_fast_token_is_written_in_slots(demo: VLM, monkeypatch: pytest.MonkeyP
     (none,) = turns.measured(demo, asked, [None], new_tokens=4, repeats=1)
     assert len(made) == 4
     assert "fast" not in none.parts
-
-
-def failing(*_: Any) -> Any:
-    raise RuntimeError("no slots")
-
-
-@pytest.mark.parametrize(
-    ("owner", "name", "instead"),
-    [
-        (steps, "fit", lambda *_: False),
-        (steps, "Fixed", failing),
-        (steps.Fixed, "read", failing),
-        (steps.Fixed, "replayed", False),  # on a GPU without a graph
-    ],
-)
-@pytest.mark.filterwarnings("ignore:Decoding goes on without fixed caches")
-def test_a_stock_token_is_not_called_fast(
-    demo: VLM, monkeypatch: pytest.MonkeyPatch, owner: Any, name: str, instead: Any
-) -> None:
-    asked = prompts.made_up(demo, 40)
-    assert turns.fast_token_s(demo, asked.read(), None, 4)
-    monkeypatch.setattr(owner, name, instead)
-    assert turns.fast_token_s(demo, asked.read(), None, 4) is None
-    (one,) = turns.measured(demo, asked, [None], new_tokens=4, repeats=1, fast=True)
-    result = efficiency.Result(asked, None, one, 1.0)
-    assert result.of_limit is None
-    row = efficiency.shown(result)
-    assert (row["a token, fast, ms"], row["of limit, x"]) == ("-", "-")
-    assert row["a token, ms"] != "-"
-    assert efficiency.raw(result)["fast_q3_s"] is None
-
-
-def test_a_graph_must_have_been_recorded() -> None:
-    recorded = graphs.Recorded(torch.device("cuda"))
-    assert not recorded.whole
-    recorded._graph = object()  # type: ignore[assignment]
-    assert recorded.whole
-    assert graphs.Recorded(torch.device("cpu")).whole
 
 
 def test_the_limit_counts_what_a_token_reads(demo: VLM, tiny_model: Any) -> None:

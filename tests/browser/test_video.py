@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import base64
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -12,8 +12,7 @@ from PIL import Image
 
 from iwp.budget import keep_count
 from tests import clips
-from tests.browser.conftest import Visit, serve
-from tests.browser.fake import FakeEngine
+from tests.browser.conftest import Visit
 from tests.browser.moves import choose, drag, look
 from tests.browser.tokens import FRAME_SIDE
 
@@ -120,38 +119,6 @@ def test_bars_count_the_kept_tokens_of_every_frame(compared: Visit) -> None:
     compared.wait_for_text("#status", "Done")
     compared.page.click(".tally span >> nth=2")
     assert where(compared).startswith("3 of 4")
-
-
-@pytest.fixture(scope="module")
-def pairs() -> Iterator[str]:
-    """The address of a page whose model puts three frames into one grid."""
-    yield from serve(FakeEngine(word_s=0.001, together=3))
-
-
-def test_frames_with_one_grid_have_one_bar(visit: Open, clip: Path, pairs: str) -> None:
-    opened = compare(visit(pairs), clip)
-    opened.page.wait_for_timeout(80)
-
-    def bars() -> list[int]:
-        return [int(words) for words in opened.page.locator(".tally b").all_inner_texts()]
-
-    assert len(bars()) == 2  # of frames 1 to 3, and of the fourth
-    assert sum(bars()) in (opened.view("keep"), opened.view("keep") - 1)  # the clip's end
-    wide, narrow = (
-        bar.bounding_box() or {"width": 0.0} for bar in opened.page.locator(".tally span").all()
-    )
-    assert wide["width"] == pytest.approx(3 * narrow["width"], abs=6)
-    assert f", {bars()[0]}/49 of frames 1 to 3" in opened.page.inner_text(".summary")
-    opened.page.click(".tally span >> nth=0")
-    assert where(opened).startswith("2 of 4")
-    assert opened.page.locator(".tally span[data-shown]").count() == 1
-    told = opened.page.get_attribute(".scrub", "aria-valuetext") or ""
-    assert f"{bars()[0]} of 49 tokens of frames 1 to 3 kept" in told
-    opened.page.click(".tally span >> nth=1")
-    assert where(opened).startswith("4 of 4")
-    opened.page.wait_for_timeout(80)
-    assert f", {bars()[1]}/49 of this frame" in opened.page.inner_text(".summary")
-    assert bars()[1] > 0
 
 
 def test_all_frames_on_a_sheet(compared: Visit, pictures_folder: Path) -> None:
