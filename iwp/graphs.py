@@ -27,6 +27,11 @@ class Recorded:
         self._made: Tensor | None = None  # what a replay overwrites
         self._fresh = device.type == "cuda"
 
+    @property
+    def whole(self) -> bool:
+        """Whether the calls are as fast as the device allows: replays, where it is a GPU."""
+        return self._graph is not None or self._device.type != "cuda"
+
     def __call__(self, step: Callable[[], Tensor]) -> Tensor:
         """What the step returns; the next call may overwrite it.
 

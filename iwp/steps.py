@@ -82,6 +82,11 @@ class Fixed:
         with alone(self._model):
             return self._recorded(self._read)
 
+    @property
+    def replayed(self) -> bool:
+        """Whether a GPU replays its steps; where there is none, they are as they should be."""
+        return self._recorded.whole
+
     def _read(self) -> Tensor:
         for mask, place in self._openings:
             mask.index_fill_(1, place, 0.0)
@@ -130,6 +135,11 @@ class Fast:
             logits = self._steps.read(token)
         self._filled += 1
         return logits
+
+    @property
+    def fast(self) -> bool:
+        """Whether no step so far was a stock one, and on a GPU they are replayed."""
+        return not isinstance(self._steps, Growing) and self._steps.replayed
 
     def _stock(self, error: Exception) -> Growing:
         graphs.tell("Decoding goes on without fixed caches", error)

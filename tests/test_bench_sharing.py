@@ -88,6 +88,25 @@ def test_a_sweep_shares_and_a_comparison_encodes_once(demo: VLM) -> None:
     assert found == {**first, **later}
 
 
+def test_every_second_turn_is_in_the_opposite_order(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen: list[str] = []
+
+    def noted(name: str, seconds: float) -> Any:
+        return lambda *_: seen.append(name) or seconds
+
+    monkeypatch.setattr(sharing, "apart", noted("apart", 0.3))
+    monkeypatch.setattr(sharing, "together", noted("together", 0.1))
+    words = ["--random", "demo", "--layers", "4", "--repeats", "3", "--side", "100"]
+    assert main(["bench", "sharing", *words, "--out", str(tmp_path)]) == 0
+    pair = ["together", "apart"]
+    assert seen == [*pair, *reversed(pair)] * 2
+    with (tmp_path / "sharing.csv").open(encoding="utf-8") as file:
+        (row,) = csv.DictReader(file)
+    assert row["together, x"] == "3.00"
+
+
 def test_the_command_writes_its_table(tmp_path: Path) -> None:
     page = tmp_path / "speed.md"
     place = "sharing-demo-4-layers"

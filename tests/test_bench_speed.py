@@ -22,6 +22,13 @@ if TYPE_CHECKING:
     from iwp.adapters.base import VLM
 
 LAYERS = 8
+COPIED = limit._BYTES
+
+
+@pytest.fixture(autouse=True)
+def short_copies(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No test looks at a time, so none needs a long copy."""
+    monkeypatch.setattr(limit, "_BYTES", 2**20)
 
 
 @pytest.fixture(scope="module")
@@ -162,6 +169,21 @@ def test_the_limit_counts_what_a_token_reads(demo: VLM, tiny_model: Any) -> None
     assert tied
     assert limit.weights_read(demo.model) == whole
     assert limit.token_s(demo.model, demo.device) > 0
+
+
+@pytest.mark.parametrize("kind", ["cpu", "meta"])
+def test_a_copy_does_not_fit_into_caches(monkeypatch: pytest.MonkeyPatch, kind: str) -> None:
+    sizes: list[int] = []
+    plain = torch.ones
+
+    def noting(size: int, **more: Any) -> torch.Tensor:
+        sizes.append(size)
+        return plain(8, **more)
+
+    monkeypatch.setattr(limit, "_BYTES", COPIED)
+    monkeypatch.setattr(torch, "ones", noting)
+    assert limit.bandwidth(torch.device(kind)) > 0
+    assert sizes == [2**30]
 
 
 def test_short_prompts_are_read_whole(demo: VLM, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
@@ -59,6 +62,27 @@ def test_the_folder_is_a_static_space(folder: Path) -> None:
     assert "$" not in (folder / "index.html").read_text("utf-8")
 
 
+def card_of(examples: Examples, out: Path) -> dict[str, Any]:
+    site.write(examples, out)
+    matter: dict[str, Any] = yaml.safe_load(
+        (out / "README.md").read_text("utf-8").split("---\n")[1]
+    )
+    assert matter["pinned"] is False
+    return matter
+
+
+def test_the_licence_is_told_of_what_comes_with_iwp(
+    folder: Path, own: Path, tmp_path: Path
+) -> None:
+    assert "\nlicense: apache-2.0\npinned: false\n" in (folder / "README.md").read_text("utf-8")
+    assert "license" not in card_of(Examples(own), tmp_path / "pictures")
+    examples = Examples(EXAMPLES)
+    assert examples.recordings is not None
+    other = replace(examples.recordings, model="other", digest="")
+    examples.__dict__["recordings"] = other  # what the cached property would read
+    assert "license" not in card_of(examples, tmp_path / "model")
+
+
 def test_every_variable_of_the_sheets_has_a_value(folder: Path) -> None:
     style = (folder / "style.css").read_text("utf-8")
     used = set(re.findall(r"var\(--([\w-]+)\)", style))
@@ -80,6 +104,43 @@ def test_the_command_tells_the_weight(tmp_path: Path, capsys: pytest.CaptureFixt
     said = capsys.readouterr().out
     whole, first = (float(size) for size in re.findall(r"([\d.]+) MB", said))
     assert 0 < first < 0.5 < whole < 4
+
+
+@pytest.fixture
+def own(tmp_path: Path) -> Path:
+    """A copy of the examples, the first of which is asked something else than was recorded."""
+    copy = tmp_path / "own"
+    shutil.copytree(EXAMPLES, copy)
+    listing = json.loads((copy / "examples.json").read_text("utf-8"))
+    listing[0]["question"] = "What else?"
+    (copy / "examples.json").write_text(json.dumps(listing[:3]), "utf-8")
+    return copy
+
+
+def test_the_first_example_need_not_be_recorded(
+    own: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["gallery", str(tmp_path / "out"), "--examples", str(own)]) == 0
+    assert "at first" in capsys.readouterr().out
+    assert {file.name for file in (tmp_path / "out" / "data").iterdir()} == {"2.json", "3.json"}
+
+
+def test_examples_that_are_gone_are_removed(own: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    site.write(Examples(EXAMPLES), out)
+    mine = [out / "data" / "mine.json", out / "pictures" / "holiday.jpg", out / "4.json"]
+    for file in mine:
+        file.write_text("mine")
+    written = site.write(Examples(own), out)
+    assert {file for file in out.rglob("*") if file.is_file()} == {*written, *mine}
+
+
+def test_a_folder_that_was_no_gallery_keeps_its_files(own: Path, tmp_path: Path) -> None:
+    (tmp_path / "out" / "pictures").mkdir(parents=True)
+    photo = tmp_path / "out" / "pictures" / "2024-01.jpg"
+    photo.write_text("mine")
+    site.write(Examples(own), tmp_path / "out")
+    assert photo.read_text() == "mine"
 
 
 @pytest.mark.parametrize(

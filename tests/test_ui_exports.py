@@ -103,6 +103,8 @@ def test_every_mode_and_the_difference_are_burnt_in(exports: Exports, shown: str
         {"kept": ["no bits"]},
         {"kept": [kept_bits(8, (1,))]},
         {"percent": "x"},
+        {"percent": "NaN"},
+        {"percent": float("inf")},
         {"mode": ["mask"]},
     ],
 )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from dataclasses import replace
 from pathlib import Path
@@ -15,6 +16,7 @@ from PIL import Image
 import iwp
 from iwp.engine import Engine
 from iwp.pruners import DART, IWP, FastV
+from iwp.recordings import digest
 from iwp.settings import Settings
 from iwp.types import Media
 from iwp.ui import links, takeaway, text
@@ -156,6 +158,24 @@ def test_examples_know_their_pictures_by_content(examples: Examples, tmp_path: P
     copy.write_bytes(b"something else")
     assert examples.number_of(str(copy)) is None
     assert examples.number_of(str(tmp_path / "gone.png")) is None
+
+
+def test_a_file_of_another_size_is_not_read(
+    examples: Examples, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    read: list[Path] = []
+    monkeypatch.setattr(digest, "of_file", lambda file: read.append(file) or "none")
+    upload = tmp_path / "upload.mp4"
+    upload.write_bytes(b"x" * 100_000)
+    assert examples.number_of(str(upload)) is None
+    assert read == []
+
+
+def test_a_file_is_hashed_in_chunks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    content = bytes(range(256)) * 10_000
+    (tmp_path / "upload.mp4").write_bytes(content)
+    monkeypatch.delattr(Path, "read_bytes")
+    assert digest.of_file(tmp_path / "upload.mp4") == hashlib.sha256(content).hexdigest()
 
 
 def test_a_drawn_example_is_another_one(sharing: Sharing, examples: Examples) -> None:

@@ -33,9 +33,9 @@ _NOTE = (
     "weights, and the most that encoding and answer hold beyond them. x: times faster than every "
     "token, the median over turns. Of ideal: what encoding and the layers alone would take, over "
     "what was taken until the answer begins. A token: by stock steps, as in the latency; fast: in "
-    "caches of fixed size, on a GPU as a CUDA graph, without the step that is recorded. Of limit: "
-    "a fast token over {limit} ms, in which the {weights} MB of weights that it needs are read "
-    "at the {speed} GB/s that a copy reaches here."
+    "caches of fixed size, on a GPU as a CUDA graph, without the step that is recorded; a dash: "
+    "that did not succeed. Of limit: a fast token over {limit} ms, in which the {weights} MB of "
+    "weights that it needs are read at the {speed} GB/s that a copy reaches here."
 )
 
 
@@ -63,9 +63,10 @@ class Result:
         return f"{self.method.name} {100 * float(self.method.budget):.3g} %"
 
     @property
-    def of_limit(self) -> float:
-        """Seconds of a fast token over those of reading the weights."""
-        return self.measured.parts["fast"].median / self.limit_s
+    def of_limit(self) -> float | None:
+        """Seconds of a fast token over those of reading the weights; None where none was fast."""
+        fast = self.measured.parts.get("fast")
+        return None if fast is None else fast.median / self.limit_s
 
 
 def results(
@@ -91,12 +92,13 @@ def raw(result: Result) -> dict[str, Any]:
         "layer_average_tokens": found.average,
     }
     for name in _PARTS:
-        spread = found.parts[name]
-        row |= {f"{name}_s": spread.median, f"{name}_q1_s": spread.low, f"{name}_q3_s": spread.high}
-    numbers = ("prefill_speedup", "latency_speedup", "of_ideal", "kv_bytes", "peak_bytes")
+        spread = found.parts.get(name)
+        numbers = (None,) * 3 if spread is None else (spread.median, spread.low, spread.high)
+        row |= dict(zip((f"{name}_s", f"{name}_q1_s", f"{name}_q3_s"), numbers, strict=True))
+    others = ("prefill_speedup", "latency_speedup", "of_ideal", "kv_bytes", "peak_bytes")
     return {
         **row,
-        **{name: getattr(found, name) for name in numbers},
+        **{name: getattr(found, name) for name in others},
         "limit_s": result.limit_s,
     }
 
@@ -104,7 +106,7 @@ def raw(result: Result) -> dict[str, Any]:
 def shown(result: Result) -> dict[str, str]:
     """A row of the Markdown table."""
     found, asked = result.measured, result.asked
-    parts = {name: found.parts[name].milliseconds for name in _PARTS}
+    parts = {name: spread.milliseconds for name, spread in found.parts.items()}
     return {
         "prompt": f"{asked.label}: {asked.n:,} + {asked.text}",
         "method": result.name,
@@ -114,8 +116,8 @@ def shown(result: Result) -> dict[str, str]:
         "selection, ms": parts["selection"] if result.method else "-",
         "prefill, ms": parts["prefill"],
         "a token, ms": parts["decode"],
-        "a token, fast, ms": parts["fast"],
-        "of limit, x": f"{result.of_limit:.2f}",
+        "a token, fast, ms": parts.get("fast", "-"),
+        "of limit, x": "-" if result.of_limit is None else f"{result.of_limit:.2f}",
         "latency, ms": parts["latency"],
         "memory, MB": f"{found.peak_bytes / 1e6:,.0f}",
         "KV, MB": f"{found.kv_bytes / 1e6:,.1f}",

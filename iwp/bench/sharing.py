@@ -3,7 +3,8 @@
 `python -m iwp bench sharing --random llava-onevision-7b`
 
 Every token and each budget, answered to the end of the prefill: apart, each from the picture on,
-and together, as a sweep does it. Both take turns.
+and together, as a sweep does it. Both take turns,
+every second time in the opposite order.
 """
 
 from __future__ import annotations
@@ -45,6 +46,17 @@ def together(vlm: VLM, asked: Asked, methods: Sequence[Pruner | None], layer: in
     return watch.seconds()
 
 
+def turn(
+    vlm: VLM, asked: Asked, methods: Sequence[Pruner | None], layer: int, number: int
+) -> tuple[float, float]:
+    """Seconds apart and together; every second turn begins with the latter."""
+    if number % 2:
+        alone = apart(vlm, asked, methods)
+        return alone, together(vlm, asked, methods, layer)
+    shared = together(vlm, asked, methods, layer)
+    return apart(vlm, asked, methods), shared
+
+
 def main(argv: list[str]) -> int:
     """Measure, print the table, and write CSV and Markdown."""
     args = _parse(argv)
@@ -56,8 +68,8 @@ def main(argv: list[str]) -> int:
         asked = prompts.picture(vlm, args.side, args.side, "What is it?", cut[0].needs_tower)
         layer = cut[0].cuts[0].layer
         turns = [
-            (apart(vlm, asked, methods), together(vlm, asked, methods, layer))
-            for _ in range(args.repeats + 1)  # the first one warms up
+            turn(vlm, asked, methods, layer, number)
+            for number in range(args.repeats + 1)  # the first one warms up
         ]
         row = _row(turns[1:], len(methods), layer, layers)
         note = _NOTE.format(

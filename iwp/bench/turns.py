@@ -8,11 +8,12 @@ from statistics import median, quantiles
 
 import torch
 
-from iwp import generate, measure
+from iwp import generate, measure, steps
 from iwp.adapters.base import VLM, Inputs
 from iwp.bench import memory, output
 from iwp.bench.prompts import Asked, Read
 from iwp.layer_average import Plan, tokens_read
+from iwp.picking import likeliest
 from iwp.pruners import Pruner
 
 
@@ -51,7 +52,7 @@ class Turn:
         decode_s: writing the answer, by stock steps.
         kv_bytes: keys and values after the prefill.
         plan: what each cut left.
-        fast_s: a token in caches of fixed size; None where that was not tried.
+        fast_s: a token in caches of fixed size; None where that was not tried or did not succeed.
     """
 
     encode_s: float
@@ -76,7 +77,7 @@ class Measured:
         kept: visual tokens after the last cut.
         average: visual tokens that a layer reads on average.
         parts: spreads by name: encode, selection, prefill, decode (of one token), latency and,
-            where it was tried, fast (of one token in caches of fixed size), in seconds.
+            where every turn has it, fast (of one token in caches of fixed size), in seconds.
         prefill_speedup: the baseline's seconds over the method's, the median of all turns.
         latency_speedup: the same for everything.
         of_ideal: what encoding and reading would take if only the layers counted, over what they
@@ -125,15 +126,29 @@ def answered(vlm: VLM, read: Read, pruner: Pruner | None, new_tokens: int) -> Tu
     )
 
 
-def fast_token_s(vlm: VLM, read: Read, pruner: Pruner | None, new_tokens: int) -> float:
-    """Seconds of a token in caches of fixed size: the median, without the one that is recorded."""
-    state = generate.prefill(vlm.model, **read.inputs, pruner=pruner)
-    tokens, taken = generate.decode(vlm.model, state, new_tokens, stop_ids=(), fast=True), []
-    next(tokens)  # chosen by the prefill's logits
-    for _ in range(new_tokens - 1):
+@torch.no_grad()
+def fast_token_s(vlm: VLM, read: Read, pruner: Pruner | None, new_tokens: int) -> float | None:
+    """Seconds of a token in caches of fixed size: the median, without the one that is recorded.
+
+    None where any step was a stock one, or on a GPU none was replayed.
+    """
+    state, room, taken = (
+        generate.prefill(vlm.model, **read.inputs, pruner=pruner),
+        new_tokens - 1,
+        [],
+    )
+    reader = steps.onward(
+        vlm.model, state.cache, state.next_position, state.biases, room, fast=True
+    )
+    token = likeliest(state.logits)
+    for _ in range(room):
         watch = measure.Stopwatch(vlm.device)
-        next(tokens)
+        token = likeliest(reader.read(token))
         taken.append(watch.seconds())
+    if not isinstance(reader, steps.Fast) or not reader.fast:
+        return None
+    if vlm.device.type == "cuda" and len(taken) < 2:  # recorded only
+        return None
     return median(taken[1:] or taken)
 
 
@@ -215,7 +230,7 @@ def _summed(
         "latency": [turn.latency_s for turn in mine],
     }
     fast = [turn.fast_s for turn in mine if turn.fast_s is not None]
-    if fast:
+    if len(fast) == len(mine):
         parts["fast"] = fast
     pairs = list(zip(baseline, mine, strict=True))
     weights = sum(tensor.nbytes for tensor in (*vlm.model.parameters(), *vlm.model.buffers()))

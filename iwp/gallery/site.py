@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 import tempfile
 from html import escape
@@ -16,6 +17,7 @@ from iwp.errors import InputError
 from iwp.gallery import palette
 from iwp.recordings import digest
 from iwp.ui import header, text, token_map, upload
+from iwp.ui.examples import EXAMPLES
 from iwp.ui.page import Page
 from iwp.ui.progress import table
 from iwp.ui.sides import Sides
@@ -32,6 +34,11 @@ _BUDGET: Final = 0.222
 _THUMBNAIL: Final = 104  # pixels, twice what is shown
 # What gradio hands the script are arguments here.
 _OVERLAY: Final = "function overlayWidget(element, props, trigger, watch) {{\n{}\n}}\n"
+# Names of an example's files, by their folder.
+_PARTS: Final = {
+    "data": re.compile(r"\d+\.json"),
+    "pictures": re.compile(r"\d+-(\d+|small)\.[a-z]+"),
+}
 _LEAD: Final = (
     "The same vision-language model answered each question with every visual token, and again with "
     "only the tokens that IWP keeps. Move the budget to see which patches stay."
@@ -41,7 +48,8 @@ _LEAD: Final = (
 def write(examples: Examples, folder: Path) -> list[Path]:
     """Write the gallery of the recorded examples; files of the same names are replaced.
 
-    The folder needs no server but one for files, and asks no other host.
+    Of a gallery that was there, examples that are gone are removed. The folder needs no server but
+    one for files, and asks no other host.
 
     Args:
         examples: with their recordings.
@@ -59,11 +67,14 @@ def write(examples: Examples, folder: Path) -> list[Path]:
     if recordings is None or not shown:
         raise InputError("No example is recorded as it is now: add --record.")
     try:
-        for part in ("data", "pictures"):
+        former = _former(folder)
+        for part in _PARTS:
             (folder / part).mkdir(parents=True, exist_ok=True)
         written = _frame(examples, recordings, shown, folder)
         for number, file, one in shown:
             written += _example(number, file, one, recordings, folder)
+        for stale in former - {*written}:
+            stale.unlink()
     except OSError as error:
         raise InputError(f"The folder {str(folder)!r} cannot be written: {error}.") from error
     return written
@@ -73,10 +84,24 @@ def first_view(written: list[Path], folder: Path) -> int:
     """Bytes that a browser loads before anything is clicked: the frame and the first example."""
     frame = [file for file in written if file.parent == folder and file.suffix != ".md"]
     small = [file for file in written if file.name.endswith("-small.jpg")]
-    opened = json.loads((folder / "data" / "1.json").read_text("utf-8"))
-    pictures = {folder / url for url in _urls(opened["map"])}
-    own = [folder / "data" / "1.json", *pictures]
+    first = next(file for file in written if file.parent.name == "data")  # the page opens it
+    pictures = {folder / url for url in _urls(json.loads(first.read_text("utf-8"))["map"])}
+    own = [first, *pictures]
     return sum(file.stat().st_size for file in {*frame, *small, *own})
+
+
+def _former(folder: Path) -> set[Path]:
+    """What an earlier run has written of its examples, where the folder is a gallery."""
+    script = folder / "overlay.js"
+    if not script.is_file() or not script.read_bytes().startswith(_OVERLAY[:30].encode()):
+        return set()
+    return {
+        file
+        for part, name in _PARTS.items()
+        if (folder / part).is_dir()
+        for file in (folder / part).iterdir()
+        if name.fullmatch(file.name)
+    }
 
 
 def _recorded(examples: Examples, recordings: Recordings) -> list[tuple[int, Path, Recording]]:
@@ -115,7 +140,10 @@ def _frame(
         right=escape(right),
     )
     card = Template((_FILES / "card.md").read_text("utf-8")).substitute(
-        model=recordings.model, count=len(shown), recorded=recordings.made
+        license=_license(examples, recordings),
+        model=recordings.model,
+        count=len(shown),
+        recorded=recordings.made,
     )
     contents = {
         "index.html": page,
@@ -131,6 +159,12 @@ def _frame(
         for number, _, _ in shown
     ]
     return [*(folder / name for name in contents), *thumbnails]
+
+
+def _license(examples: Examples, recordings: Recordings) -> str:
+    """The card's line; nobody's but IWP's own pictures and model have a licence that is known."""
+    own = bool(recordings.digest) and examples.folder.resolve() == EXAMPLES.resolve()
+    return "license: apache-2.0\n" if own else ""
 
 
 def _style() -> str:

@@ -8,10 +8,16 @@ from pathlib import Path
 from iwp.adapters import DEMO
 from iwp.adapters.loading import DEMO_FOLDER
 
+_CHUNK = 2**20  # bytes; a video may have hundreds of millions
+
 
 def of_file(file: Path) -> str:
     """SHA-256 of a file's bytes, in hexadecimal digits."""
-    return hashlib.sha256(file.read_bytes()).hexdigest()
+    whole = hashlib.sha256()
+    with file.open("rb") as data:
+        while chunk := data.read(_CHUNK):
+            whole.update(chunk)
+    return whole.hexdigest()
 
 
 def of_folder(folder: Path) -> str:

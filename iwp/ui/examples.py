@@ -80,9 +80,13 @@ class Examples:
     def number_of(self, file: str) -> int | None:
         """Which example an uploaded file is, by its bytes; None for a file of one's own."""
         path = Path(file)
-        if not path.is_file():
+        if not path.is_file() or path.stat().st_size not in self._sizes:
             return None
         return self._known.get(digest.of_file(path))
+
+    @cached_property
+    def _sizes(self) -> frozenset[int]:
+        return frozenset(file.stat().st_size for file in self.files)
 
     @cached_property
     def _known(self) -> dict[str, int]:

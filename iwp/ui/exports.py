@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -56,6 +57,8 @@ class Exports:
                 side, percent = event.side, float(event.percent)
             except (AttributeError, TypeError, ValueError):
                 raise IWPError(text.NO_PICK) from None
+            if not math.isfinite(percent):
+                raise IWPError(text.NO_PICK)
             n = shown.n if shown_id == shown.id else 0
             tokens = [picked_tokens(bits, n) for bits in kept[:2]]
             if not tokens:

@@ -48,8 +48,12 @@ function offerFrames(before) {
   picture.hidden = frames.length > 0;          // the canvas has the frames: they change at once
   scrub.max = Math.max(1, frames.length);
   film.style.setProperty("--frames", Math.max(1, frames.length));
-  tally.replaceChildren(...frames.map(() => {
+  const shares = sharesOf(frames.length);
+  tally.title = shares.some(({ grid }) => together(grid))
+    ? "Kept tokens of the frames that share them" : "Kept tokens of each frame";
+  tally.replaceChildren(...shares.map(({ wide }) => {
     const bar = document.createElement("span");
+    bar.style.flexGrow = wide;
     bar.append(...[0, 1, 2, 3].map((state) => {
       const part = document.createElement(state ? "i" : "b");
       if (state) part.dataset.state = state;
@@ -63,6 +67,24 @@ function offerFrames(before) {
 function gridAt(at) {
   const before = view.map.grids.filter((grid) => grid.frame <= at);
   return before[before.length - 1] || null;
+}
+
+// How many frames have the same tokens, this grid's.
+function framesOn(grid) {
+  const after = view.map.grids.find((other) => other.frame > grid.frame);
+  return (after ? after.frame : view.map.frames.length) - grid.frame;
+}
+
+const together = (grid) => Boolean(grid) && framesOn(grid) > 1;
+
+// The bars: a grid each, as wide as its frames; a frame each while the grids are not known.
+function sharesOf(frames) {
+  const firsts = new Set(view.map.grids.map((grid) => grid.frame));
+  if (!firsts.size) return Array.from({ length: frames }, (_, first) => ({ first, wide: 1, grid: null }));
+  return [...firsts].map((first) => {
+    const grid = gridAt(first);
+    return { first, wide: framesOn(grid), grid };
+  });
 }
 
 // --- one frame or all --------------------------------------------------------------------
@@ -179,9 +201,9 @@ function statesOf(grid) {
   return counts;
 }
 
-// The same of a frame; null while it is not known.
-function countsAt(at) {
-  return view.map.n && view.drawn !== null ? statesOf(gridAt(at)) : null;
+// The same, null while it is not known.
+function countsOf(grid) {
+  return view.map.n && view.drawn !== null ? statesOf(grid) : null;
 }
 
 const keptOf = ([, left, right, both]) => left + right + both;
@@ -190,13 +212,14 @@ function showFilm() {
   placeMarker();
   if (!isFilm()) return;
   const { frames } = view.map;
-  const counts = frames.map((_, at) => countsAt(at));
+  const shares = sharesOf(frames.length);
+  const counts = shares.map(({ grid }) => countsOf(grid));
   const most = Math.max(1, ...counts.map((count) => (count ? keptOf(count) : 0)));
   tally.dataset.both = String(shownSides().length > 1);
-  tally.toggleAttribute("data-narrow", tally.clientWidth / frames.length < NUMBERED_BAR);
+  tally.toggleAttribute("data-narrow", tally.clientWidth / shares.length < NUMBERED_BAR);
   counts.forEach((count, at) => {
-    const bar = tally.children[at];
-    bar.toggleAttribute("data-shown", at === view.frame);
+    const [bar, { first, wide }] = [tally.children[at], shares[at]];
+    bar.toggleAttribute("data-shown", first <= view.frame && view.frame < first + wide);
     bar.firstChild.textContent = count ? keptOf(count) : "";
     for (const state of [1, 2, 3]) {
       bar.children[state].style.height = (count ? (100 * count[state]) / most : 0) + "%";
@@ -210,10 +233,12 @@ function showFilm() {
 const timeText = () => view.map.frames[view.frame].time.toFixed(2) + " s";
 
 function frameWords() {
-  const count = countsAt(view.frame);
+  const grid = gridAt(view.frame);
+  const count = countsOf(grid);
   const where = "Frame " + (view.frame + 1) + " of " + view.map.frames.length + " at " + timeText();
   if (!count) return where;
-  return where + ", " + number(keptOf(count)) + " of " + number(gridAt(view.frame).size) + " tokens kept";
+  const tokens = " tokens" + (together(grid) ? " of " + grid.label.toLowerCase() : "") + " kept";
+  return where + ", " + number(keptOf(count)) + " of " + number(grid.size) + tokens;
 }
 
 // --- playing -----------------------------------------------------------------------------

@@ -69,7 +69,8 @@ function summaryOf(sides) {
   let summary = name + "keeps " + number(side.count) + " of " + number(n) + " visual tokens";
   if (isFilm()) {
     if (!view.sheet && view.grid) {
-      summary += ", " + number(view.grid.keptOf(side)) + "/" + number(view.grid.size) + " of this frame";
+      const where = together(view.grid) ? view.grid.label.toLowerCase() : "this frame";
+      summary += ", " + number(view.grid.keptOf(side)) + "/" + number(view.grid.size) + " of " + where;
     }
   } else if (grids.length > 1) {
     const parts = grids.map((grid) => (

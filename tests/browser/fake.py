@@ -45,7 +45,9 @@ class FakeSession:
 class FakeEngine:
     """Answers "<n> tokens looked at: <question>", one word every `word_s` seconds."""
 
-    def __init__(self, word_s: float = 0.02, words: int = 6, crops: int = 3) -> None:
+    def __init__(
+        self, word_s: float = 0.02, words: int = 6, crops: int = 3, together: int = 1
+    ) -> None:
         self.vlm: Any = SimpleNamespace(
             name="fake-model",
             device=torch.device("cpu"),
@@ -65,6 +67,7 @@ class FakeEngine:
         self.word_s = word_s
         self.words = words
         self.crops = crops
+        self.together = together
         self.warning: str | None = None
         self.runs: list[tuple[str, float]] = []
         self.asked: list[tuple[Pruner | None, Pruner | None, int | None, float]] = []
@@ -86,7 +89,7 @@ class FakeEngine:
         self._check(question, budget)
         self.asked.append((method, against, max_new_tokens, temperature))
         if media.kind == "video":
-            layout = frame_grids(*media.size, len(media.frames))
+            layout = frame_grids(*media.size, len(media.frames), self.together)
         else:
             layout = two_grids(*media.size, crops=self.crops)
         session = FakeSession(

@@ -31,17 +31,26 @@ def two_grids(width: int, height: int, crops: int = 3) -> VisualLayout:
     return VisualLayout(SIDE * SIDE + side * (side + 1), width, height, (base, fine))
 
 
-def frame_grids(width: int, height: int, frames: int) -> VisualLayout:
-    """A grid for every frame of a video and a token that ends it, as LLaVA-OneVision has."""
+def frame_grids(width: int, height: int, frames: int, together: int = 1) -> VisualLayout:
+    """A grid for every frame of a video and a token that ends it, as LLaVA-OneVision has.
+
+    With `together` above 1 so many frames have one grid, as Qwen2-VL's pairs.
+    """
     whole = Block(0, FRAME_SIDE, 0, FRAME_SIDE, 0.0, 0.0, width, height)
+    firsts = range(0, frames, together)
     grids = tuple(
         TokenGrid(
-            *(f"frame{i}", f"Frame {i + 1}", FRAME_SIDE, FRAME_SIDE, i * FRAME_SIDE**2, (whole,)),
-            frame=i,
+            *(f"frame{first}", _named(first + 1, min(first + together, frames))),
+            *(FRAME_SIDE, FRAME_SIDE, i * FRAME_SIDE**2, (whole,)),
+            frame=first,
         )
-        for i in range(frames)
+        for i, first in enumerate(firsts)
     )
-    return VisualLayout(frames * FRAME_SIDE**2 + 1, width, height, grids)
+    return VisualLayout(len(firsts) * FRAME_SIDE**2 + 1, width, height, grids)
+
+
+def _named(first: int, last: int) -> str:
+    return f"Frame {first}" if first == last else f"Frames {first} to {last}"
 
 
 def centre_first(layout: VisualLayout, seed: int = 0) -> Ranking:
