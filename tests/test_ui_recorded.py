@@ -12,11 +12,13 @@ import gradio as gr
 import pytest
 
 from iwp.recordings import FILE, read, write
-from iwp.ui import text
+from iwp.settings import Settings
+from iwp.ui import build_demo, text
 from iwp.ui.examples import EXAMPLES, Examples
 from iwp.ui.handlers import Handlers
 from iwp.ui.recorded import Recorded
 from iwp.ui.sharing import Sharing
+from iwp.ui.shelf import Shelf
 from iwp.ui.sweeps import Sweeps
 from tests.browser.fake import FakeEngine
 from tests.ui_events import TAB, begin, follow, release
@@ -32,8 +34,13 @@ def engine() -> FakeEngine:
 
 
 @pytest.fixture
-def recorded(handlers: Handlers, engine: FakeEngine) -> Recorded:
-    return Recorded(handlers, engine, EMBEDDED)
+def shelf(engine: FakeEngine) -> Shelf:
+    return Shelf(engine, EMBEDDED)
+
+
+@pytest.fixture
+def recorded(handlers: Handlers, engine: FakeEngine, shelf: Shelf) -> Recorded:
+    return Recorded(handlers, engine, shelf)
 
 
 def show(
@@ -56,11 +63,13 @@ def nothing(shown: tuple[Any, ...]) -> bool:
     return all(one == gr.skip() for one in shown)
 
 
-def test_a_fresh_page_shows_the_first_example(recorded: Recorded, handlers: Handlers) -> None:
+def test_a_fresh_page_shows_the_first_example(
+    recorded: Recorded, handlers: Handlers, shelf: Shelf
+) -> None:
     made = EMBEDDED.recordings
     assert made is not None
     token_map, left, right, table, status, kept, swept = show(
-        recorded, handlers, recorded.opening() or 0, 0, "first"
+        recorded, handlers, shelf.opening() or 0, 0, "first"
     )
     result = made.entries[0].at(0.222)
     assert result is not None
@@ -75,18 +84,40 @@ def test_a_fresh_page_shows_the_first_example(recorded: Recorded, handlers: Hand
     assert (kept, swept) == (None, "")
 
 
-def test_only_a_page_without_wishes_opens_one(
-    recorded: Recorded, handlers: Handlers, tmp_path: Path
+def test_the_first_example_is_part_of_the_page(engine: FakeEngine) -> None:
+    """No event fills it in, which might come after a quick visitor's own picture."""
+    page = build_demo(engine, Settings(), EXAMPLES)
+    parts = {getattr(block, "elem_id", None): block for block in page.blocks.values()}
+    assert Path(parts["picture"].value["path"]).name == EMBEDDED.asked[0][0].name
+    assert parts["question"].value == EMBEDDED.asked[0][1]
+    assert parts["video"].value is None
+    assert parts["media"].selected == "picture"
+    assert parts["picture"].value["path"] in parts["picture"].keep_in_cache
+
+
+def test_a_page_may_open_with_a_clip(engine: FakeEngine, tmp_path: Path) -> None:
+    file, asked = EMBEDDED.asked[-1]
+    entry = {"image": str(EMBEDDED.rows[-1][0]), "video": str(file), "question": asked}
+    (tmp_path / "examples.json").write_text(json.dumps([entry]))
+    (tmp_path / FILE).symlink_to(EXAMPLES / FILE)
+    page = build_demo(engine, Settings(), tmp_path)
+    parts = {getattr(block, "elem_id", None): block for block in page.blocks.values()}
+    assert Path(parts["video"].value["path"]).name == file.name
+    assert parts["picture"].value is None
+    assert parts["media"].selected == "video"
+
+
+def test_a_question_about_a_file_of_ones_own_stands_alone(
+    handlers: Handlers, tmp_path: Path
 ) -> None:
-    sharing = Sharing(
-        lambda: handlers.usual, handlers.visitors, EMBEDDED, str(tmp_path / "c"), recorded.opening
+    sharing = Sharing(lambda: handlers.usual, handlers.visitors, EMBEDDED, str(tmp_path / "c"))
+    restored = sharing.restore(SimpleNamespace(query_params={"utm": "1"}))  # type: ignore[arg-type]
+    assert nothing(restored)
+    picture, question, *_, tab, video = sharing.restore(
+        SimpleNamespace(query_params={"q": "Why?"})  # type: ignore[arg-type]
     )
-    picture, question, *_ = sharing.restore(SimpleNamespace(query_params={"utm": "1"}))  # type: ignore[arg-type]
-    assert Path(picture).name == EMBEDDED.asked[0][0].name
-    assert question == EMBEDDED.asked[0][1]
-    picture, question, *_ = sharing.restore(SimpleNamespace(query_params={"q": "Why?"}))  # type: ignore[arg-type]
-    assert picture == gr.skip()
-    assert question == "Why?"
+    assert picture == video == gr.update(value=None)
+    assert (question, tab) == ("Why?", gr.skip())
 
 
 def test_a_links_budget_stays(recorded: Recorded, handlers: Handlers) -> None:
@@ -173,10 +204,10 @@ def test_other_sides_and_settings_were_not_recorded(
 
 
 def test_another_model_has_no_recordings(
-    recorded: Recorded, handlers: Handlers, engine: FakeEngine
+    recorded: Recorded, handlers: Handlers, engine: FakeEngine, shelf: Shelf
 ) -> None:
     engine.source = "/home/somebody/demo"
-    assert recorded.opening() is None
+    assert shelf.opening() is None
     assert nothing(show(recorded, handlers))
 
 
@@ -186,9 +217,9 @@ def test_a_changed_model_has_none(handlers: Handlers, engine: FakeEngine, tmp_pa
     write(replace(made, digest="0" * 64), tmp_path / FILE)
     rows = [{"image": str(file), "question": asked} for file, asked in EMBEDDED.asked]
     (tmp_path / "examples.json").write_text(json.dumps(rows))
-    stale = Recorded(handlers, engine, Examples(tmp_path))
+    stale = Shelf(engine, Examples(tmp_path))
     assert stale.opening() is None
-    assert nothing(show(stale, handlers))
+    assert nothing(show(Recorded(handlers, engine, stale), handlers))
 
 
 def test_a_report_says_that_it_is_recorded(

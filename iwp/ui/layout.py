@@ -20,6 +20,7 @@ from iwp.ui.knobs import recommended
 from iwp.ui.menus import Menu, Switch
 from iwp.ui.model_panel import ModelPanel
 from iwp.ui.share_bar import ShareBar
+from iwp.ui.shelf import Shelf
 from iwp.ui.switches import about
 from iwp.ui.token_map import TokenMap
 from iwp.ui.token_sides import KeptTokens
@@ -81,26 +82,30 @@ def build_demo(engine: Backend, settings: Settings, examples: Path = EXAMPLES) -
         settings: what the operator chose.
         examples: a folder with `examples.json`; without it the page shows no examples.
     """
-    offered, catalogue = Examples(examples), Catalogue.of(settings)
+    shelf, catalogue = Shelf(engine, Examples(examples)), Catalogue.of(settings)
     with gr.Blocks(title=text.TITLE, analytics_enabled=False, delete_cache=_CACHE_SECONDS) as demo:
         head = _html("header", header.render(header.facts(engine)))
         with gr.Row(elem_id="columns"):
             with gr.Column(scale=4, min_width=320):
-                asking = _asking(offered, catalogue, engine, settings)
+                asking = _asking(shelf, catalogue, engine, settings)
             with gr.Column(scale=7, min_width=320):
                 showing = _showing()
         Camera(engine, demo, asking.question)
-        wire(demo, engine, settings, offered, asking, showing, head)
+        wire(demo, engine, settings, shelf, asking, showing, head)
     demo.queue(max_size=MAX_WAITING, default_concurrency_limit=4)
     return demo
 
 
-def _asking(
-    examples: Examples, catalogue: Catalogue, engine: Backend, settings: Settings
-) -> Asking:
-    tabs, picture, video, preview = _media()
+def _asking(shelf: Shelf, catalogue: Catalogue, engine: Backend, settings: Settings) -> Asking:
+    # From the beginning and not by an event: that might undo what a quick visitor has done.
+    file, asked = _opening(shelf)
+    tabs, picture, video, preview = _media(file)
     question = gr.Textbox(
-        label=text.QUESTION, placeholder=text.QUESTION_HINT, max_lines=4, elem_id="question"
+        asked,
+        label=text.QUESTION,
+        placeholder=text.QUESTION_HINT,
+        max_lines=4,
+        elem_id="question",
     )
     left, right, convention = _sides()
     with gr.Accordion(text.SETTINGS, open=False, elem_id="settings"):
@@ -113,7 +118,7 @@ def _asking(
     status = _html("status")
     told = _html("about", about(settings.model))
     listed = drawn = None
-    if rows := [[str(shown), asked] for shown, asked in examples.rows]:
+    if rows := [[str(shown), asked] for shown, asked in shelf.examples.rows]:
         listed = gr.Dataset(
             components=[picture, question],
             samples=rows,
@@ -128,11 +133,21 @@ def _asking(
     )
 
 
-def _media() -> tuple[gr.Tabs, PictureUpload, VideoUpload, ClipPreview]:
+def _opening(shelf: Shelf) -> tuple[dict[str, str], str]:
+    """The file, by its tab, and the question of the example that a fresh page shows, if any."""
+    number = shelf.opening()
+    if number is None:
+        return {}, ""
+    file, asked = shelf.examples.asked[number - 1]
+    return {"video" if shelf.examples.is_clip(number) else "picture": str(file)}, asked
+
+
+def _media(file: dict[str, str]) -> tuple[gr.Tabs, PictureUpload, VideoUpload, ClipPreview]:
     """What is asked about; the open tab decides."""
-    with gr.Tabs(elem_id="media") as tabs:
+    with gr.Tabs(selected=next(iter(file), "picture"), elem_id="media") as tabs:
         with gr.Tab(text.PICTURE, id="picture"):
             picture = PictureUpload(
+                file.get("picture"),
                 show_label=False,
                 label=text.PICTURE,
                 sources=["upload", "clipboard"],
@@ -142,6 +157,7 @@ def _media() -> tuple[gr.Tabs, PictureUpload, VideoUpload, ClipPreview]:
             )
         with gr.Tab(text.VIDEO, id="video", elem_id="video-tab"):
             video = VideoUpload(
+                file.get("video"),
                 show_label=False,
                 label=text.VIDEO,
                 file_types=VIDEO_TYPES,

@@ -9,10 +9,8 @@ from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 import gradio as gr
 
-from iwp.adapters import DEMO
-from iwp.errors import IWPError, ModelError
+from iwp.errors import IWPError
 from iwp.events import Ranked
-from iwp.recordings import digest
 from iwp.ui import knobs, sides, token_map
 from iwp.ui.page import Page
 from iwp.ui.progress import recorded
@@ -21,8 +19,8 @@ if TYPE_CHECKING:
     from iwp.recordings import Recording
     from iwp.types import Media
     from iwp.ui.backend import Backend
-    from iwp.ui.examples import Examples
     from iwp.ui.handlers import Handlers
+    from iwp.ui.shelf import Shelf
     from iwp.ui.visitors import Visitor
 
 _USUAL_BUDGET: Final = 0.222
@@ -31,26 +29,13 @@ _Found: TypeAlias = "tuple[str, Recording]"  # a file and what was recorded of i
 
 
 class Recorded:
-    """The functions behind these events. They read the model's name and settings, and run nothing.
+    """The functions behind these events. They read the model's settings, and run nothing."""
 
-    Recordings of another model than the page's are passed over, and so are those that were made
-    before the embedded model changed.
-    """
-
-    def __init__(self, handlers: Handlers, engine: Backend, examples: Examples) -> None:
+    def __init__(self, handlers: Handlers, engine: Backend, shelf: Shelf) -> None:
         self._handlers = handlers
         self._engine = engine
-        self._examples = examples
-        made = examples.recordings
-        self._made = made if made and made.digest == digest.of_model(made.model) else None
+        self._shelf = shelf
         self._media: dict[str, Media] = {}
-
-    def opening(self) -> int | None:
-        """The number of the first example with a recording; None where the page has none."""
-        if not self._same():
-            return None
-        rows = enumerate(self._examples.asked, 1)
-        return next((n for n, (file, asked) in rows if self._of(file, asked)), None)
 
     def first(
         self,
@@ -125,26 +110,10 @@ class Recorded:
             plain = knobs.read(settings, self._handlers.usual) == knobs.Knobs()
         except IWPError:  # Compare says what is wrong
             return None
-        found = ((file, self._of(Path(file), question)) for file in given if file)
-        if not plain or not self._same():
+        if not plain:
             return None
+        found = ((file, self._shelf.of(Path(file), question)) for file in given if file)
         return next(((file, one) for file, one in found if one), None)
-
-    def _same(self) -> bool:
-        """Whether the recorded model is the one that answers now."""
-        if self._made is None:
-            return False
-        try:
-            if self._made.digest:  # only the embedded model has one; folders may be called like it
-                return self._engine.source == DEMO and bool(self._engine.vlm)
-            return self._engine.vlm.name == self._made.model
-        except ModelError:  # another one is being loaded
-            return False
-
-    def _of(self, file: Path, question: str) -> Recording | None:
-        if self._made is None or not file.is_file():
-            return None
-        return self._made.of(digest.of_file(file), question)
 
     def _shown(self, visitor: Visitor, file_found: _Found, budget: float) -> tuple[Any, ...]:
         file, found = file_found

@@ -4,13 +4,15 @@
 const bar = element.querySelector(".share-bar");
 const button = (name) => bar.querySelector("." + name);
 const say = (words) => { bar.querySelector(".said").textContent = words; };
+let query;
 
 function show() {
   const value = props.value || {};
   button("link").disabled = value.query === undefined || value.query === null;
   button("snippet").disabled = !value.snippet;
   button("report").disabled = !value.report;
-  say("");
+  if (value.query !== query) say("");  // what was said stays while a comparison goes on
+  query = value.query;
 }
 
 // Pages that are not served over https have no clipboard of their own.

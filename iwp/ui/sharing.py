@@ -26,17 +26,12 @@ class Sharing:
         visitors: Visitors,
         examples: Examples,
         cache: str,
-        opening: Callable[[], int | None] = lambda: None,
     ) -> None:
-        """`usual` says the settings unchanged; from `cache` the page may show pictures.
-
-        `opening` says which example an address without wishes opens, if any.
-        """
+        """`usual` says the settings unchanged; from `cache` the page may show pictures."""
         self._usual = usual
         self._visitors = visitors
         self._examples = examples
         self._cache = cache
-        self._opening = opening
 
     def share(self, request: gr.Request) -> ShareData | None:
         """What can be taken along of the comparison on the page."""
@@ -57,16 +52,16 @@ class Sharing:
         return share
 
     def restore(self, request: gr.Request) -> tuple[Any, ...]:
-        """Fill in what the address says.
+        """Fill in what the address says, and leave the rest of the page as it is.
 
         In this order: picture, question, sides, budget, a status, settings, tab, video.
         """
         said = dict(request.query_params)
         linked = links.read(said, len(self._examples.rows), self._usual())
         number, wrong = linked.example, ", ".join(linked.wrong)
-        if linked == links.Linked():
-            number = self._opening()
         picture, question, tab, video = (None,) * 4 if number is None else self._shown(number)
+        if number is None and linked.question:  # about a file of one's own, not the opening example
+            picture = video = gr.update(value=None)
         fields = (
             picture,
             linked.question or question,

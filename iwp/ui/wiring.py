@@ -12,14 +12,15 @@ from iwp.ui.exports import Exports
 from iwp.ui.handlers import Handlers
 from iwp.ui.recorded import Recorded
 from iwp.ui.sharing import Sharing
+from iwp.ui.steady import steady
 from iwp.ui.sweeps import Sweeps
 from iwp.ui.switches import Switches
 
 if TYPE_CHECKING:
     from iwp.settings import Settings
     from iwp.ui.backend import Backend
-    from iwp.ui.examples import Examples
     from iwp.ui.layout import Asking, Showing
+    from iwp.ui.shelf import Shelf
 
 # The budget stands in the widget; Compare reads it there, and a link sets it there. What is on the
 # tab that is not open is not asked about.
@@ -57,7 +58,7 @@ def wire(
     demo: gr.Blocks,
     engine: Backend,
     settings: Settings,
-    examples: Examples,
+    shelf: Shelf,
     asking: Asking,
     showing: Showing,
     head: gr.HTML,
@@ -67,11 +68,9 @@ def wire(
     handlers = Handlers(engine, settings, cache)
     previews = Previews(handlers.visitors, engine, settings.max_pixels, cache)
     sweeps = Sweeps(engine, handlers.visitors)
-    recorded = Recorded(handlers, engine, examples)
+    recorded = Recorded(handlers, engine, shelf)
     exports = Exports(handlers.visitors, cache)
-    sharing = Sharing(
-        *(lambda: handlers.usual, handlers.visitors, examples, cache, recorded.opening)
-    )
+    sharing = Sharing(lambda: handlers.usual, handlers.visitors, shelf.examples, cache)
     budget = gr.Number(visible="hidden")  # in the page, so that a link's budget reaches the script
     asked = [asking.picture, asking.question]
     sides = [asking.left, asking.right, asking.convention]
@@ -99,21 +98,21 @@ def wire(
     )
     going: list[Any] = []
     for first in (begun, picked):
-        ranked = first.success(handlers.rank, None, page, **_PRIVATE, **_DEVICE)
-        answered = ranked.success(handlers.answer, None, answers, **_PRIVATE, **_DEVICE)
+        ranked = first.success(steady(handlers.rank), None, page, **_PRIVATE, **_DEVICE)
+        answered = ranked.success(steady(handlers.answer), None, answers, **_PRIVATE, **_DEVICE)
         going += [ranked, answered]
 
     noted = showing.token_map.release(
         handlers.note, None, None, queue=False, trigger_mode="multiple", **_PRIVATE
     )
     repruned = noted.success(
-        handlers.repruned, None, answers, trigger_mode="multiple", **_PRIVATE, **_DEVICE
+        steady(handlers.repruned), None, answers, trigger_mode="multiple", **_PRIVATE, **_DEVICE
     )
 
     repruned.success(recorded.redrawn, None, showing.token_map, queue=False, **_PRIVATE)
 
     swept = showing.sweep.click(sweeps.ask, None, None, queue=False, **_PRIVATE).success(
-        sweeps.sweep, None, [showing.swept, asking.status], **_PRIVATE, **_DEVICE
+        steady(sweeps.sweep), None, [showing.swept, asking.status], **_PRIVATE, **_DEVICE
     )
 
     # The button works again whatever came of it.
@@ -131,7 +130,9 @@ def wire(
     if asking.models is not None:
         switches = Switches(engine, handlers, asking.models.catalogue)
         own = [head, asking.about, asking.models.menu, asking.models.status, *asking.knobs]
-        asking.models.load.click(switches.switch, asking.models.menu, own, **_PRIVATE, **_SWITCH)
+        asking.models.load.click(
+            steady(switches.switch), asking.models.menu, own, **_PRIVATE, **_SWITCH
+        )
         begun.success(switches.named, None, own, queue=False, **_PRIVATE)
         # Before a link's settings are filled in.
         opened = demo.load(switches.shown, None, own, queue=False, **_PRIVATE).then

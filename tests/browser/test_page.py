@@ -125,6 +125,30 @@ def test_the_same_budget_is_answered_after_a_stop(
     assert engine.runs[before:] == [("repruned", 0.5), ("repruned", 0.5)]
 
 
+def test_budgets_that_were_answered_meanwhile_leave_the_page(
+    compared: Visit, engine: FakeEngine
+) -> None:
+    """Every release makes an event; the last ones find their budget answered."""
+    ended: list[str] = []
+    compared.page.on("response", lambda response: ended.append(response.url))
+    before = len(engine.runs)
+    compared.page.click("#compare")
+    for budget in ("5 %", "50 %", "11.1 %"):
+        compared.page.click(f".presets button:text-is('{budget}')")
+    compared.page.wait_for_function(
+        "document.querySelector('#status').innerText.includes('Done')"
+        " && document.querySelector('#timings').innerText.includes('11.1 %')"
+    )
+    compared.quiet()
+    compared.page.wait_for_timeout(1500)
+    assert engine.runs[before] == ("compare", 0.222)
+    assert engine.runs[-1] == ("repruned", 0.111)
+    assert "Done" in compared.page.inner_text("#status")
+    assert compared.answer("baseline").startswith("7,371 tokens looked at")
+    assert compared.answer("pruned").startswith("818 tokens looked at")
+    assert "11.1 %" in compared.page.inner_text("#timings")
+
+
 def test_a_forgotten_comparison_says_what_to_do(
     compared: Visit, engine: FakeEngine, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
@@ -11,9 +12,13 @@ from iwp.ui.examples import EXAMPLES, Examples
 from tests.browser.conftest import Visit, serve
 from tests.browser.fake import FakeEngine
 
+if TYPE_CHECKING:
+    from playwright.sync_api import Route
+
 pytestmark = pytest.mark.browser
 Open = Callable[..., Visit]
 EMBEDDED = Examples(EXAMPLES)
+EVENTS = "**/gradio_api/run/**"
 
 
 @pytest.fixture(scope="module")
@@ -93,3 +98,22 @@ def test_compare_and_other_budgets_ask_the_model(
 
 def test_a_link_opens_its_own_example(visit: Open, page: str) -> None:
     shows(visit(f"{page}?example=2&b=11.1"), 2, 0.111)
+
+
+def test_nothing_undoes_what_a_quick_visitor_does(visit: Open, page: str) -> None:
+    """The page's first events end after the visitor has begun."""
+    opened = visit(page)
+    held: list[Route] = []
+    opened.page.route(EVENTS, lambda route: held.append(route))
+    opened.page.reload()
+    opened.page.wait_for_selector("#picture img")
+    assert opened.page.input_value("#question textarea") == EMBEDDED.question(1)
+    opened.page.fill("#question textarea", "Mine?")
+    opened.page.click("#video-tab-button")
+    with opened.page.expect_response(EVENTS) as first:
+        assert held
+        opened.page.unroute(EVENTS)  # lets go of what was held
+    assert first.value.ok
+    opened.page.wait_for_timeout(1000)
+    assert opened.page.get_attribute("#video-tab-button", "aria-selected") == "true"
+    assert opened.page.input_value("#question textarea") == "Mine?"

@@ -53,7 +53,7 @@ def test_a_link_brings_back_picture_question_budget_and_sides(
     opened.page.click(".presets button:text-is('35.3 %')")
     opened.page.click("#compare")
     opened.wait_for_text("#status", "Done")
-    opened.page.focus(".share-bar .link")
+    opened.page.focus(".share-bar .link:enabled")  # it waits for the answers
     opened.page.keyboard.press("Enter")
     opened.wait_for_text(".share-bar .said", "Link copied.")
     link = copied(opened)
