@@ -114,7 +114,9 @@ def answer(
         answer=vlm.adapter.decode_text(tokens),
         n_tokens=len(tokens),
         visual_tokens=len(kept),
-        timing=_timing(session.encode_s, selection_s, prefill_s + looked, steps),
+        timing=_timing(
+            session.encode_s, selection_s, prefill_s + looked, steps, session.decoding.fast
+        ),
         kv_bytes=held,
         peak_bytes=measure.peak_bytes(vlm.model),
         finish=finish,
@@ -135,9 +137,14 @@ def _planned(n: int, pruner: Pruner | None, ranking: Ranking | None) -> tuple[in
     return tuple((ranking.ranks < pruner.plan(n)[-1][1]).nonzero().flatten().tolist())
 
 
-def _timing(encode: float, selection: float, prefill: float, steps: list[float]) -> Timing:
-    """`steps` are the seconds of each step of decoding; the first one only picks a token."""
-    later = steps[1:]
+def _timing(
+    encode: float, selection: float, prefill: float, steps: list[float], fast: bool
+) -> Timing:
+    """`steps` are the seconds of each step of decoding; the first one only picks a token.
+
+    Of `fast` ones the second is recorded, which a further token costs nothing of.
+    """
+    later = steps[2:] if fast and len(steps) > 2 else steps[1:]
     return Timing(
         encode_s=encode,
         selection_s=selection,

@@ -257,7 +257,9 @@ class Ranking:
 class Timing:
     """Seconds, synchronised with the device; `first_token_s` counts from the start of encoding.
 
-    `total_s` = encode + prefill + decode; `prefill_s` includes `selection_s`.
+    `total_s` = encode + prefill + decode; `prefill_s` includes `selection_s`. `per_token_s` is of a
+    further token: the first one's logits come from the prefill, and a step that is recorded to be
+    replayed counts in the total alone.
     """
 
     encode_s: float

@@ -100,6 +100,7 @@ def test_a_method_that_fails_is_listed(demo: VLM, monkeypatch: pytest.MonkeyPatc
 # --- the command -------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_an_exam_writes_its_results_and_goes_on_where_it_stopped(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -136,6 +137,7 @@ def test_an_exam_writes_its_results_and_goes_on_where_it_stopped(
         command.main([*words, "--seed", "1", "--methods", "full"])
 
 
+@pytest.mark.slow
 def test_two_processes_answer_as_one(tmp_path: Path) -> None:
     for jobs in ("1", "2"):
         out = str(tmp_path / jobs)

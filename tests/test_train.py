@@ -32,6 +32,7 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+@pytest.mark.slow
 def test_a_stopped_training_goes_on_to_the_same_weights(trained: Path, tmp_path: Path) -> None:
     for _ in range(3):  # stops after every step
         main([*SMALL, "--out", str(tmp_path), "--stop-after", "0"])

@@ -74,6 +74,7 @@ def shown(page: Page) -> str:
     return page.get_attribute(LIVE, "src") or ""
 
 
+@pytest.mark.slow
 def test_the_camera_shows_its_frames_with_the_dropped_patches_dark(
     page: Page, slow: SlowEngine
 ) -> None:
@@ -88,6 +89,7 @@ def test_the_camera_shows_its_frames_with_the_dropped_patches_dark(
     assert ("Where is the pie?", pytest.approx(0.222)) in slow.looks
 
 
+@pytest.mark.slow
 def test_a_slow_device_leaves_frames_out_and_never_lags(page: Page, slow: SlowEngine) -> None:
     start(page)
     page.wait_for_selector(LIVE)

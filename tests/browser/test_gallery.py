@@ -114,6 +114,7 @@ def test_a_phone_needs_no_sideways_scroll(visit: Open, gallery: str, pictures_fo
     opened.page.screenshot(path=pictures_folder / "gallery-phone.png", full_page=True)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 @pytest.mark.parametrize("viewport", [DESK, PHONE], ids=["desk", "phone"])
 def test_axe_finds_nothing(

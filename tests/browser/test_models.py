@@ -39,6 +39,7 @@ def load(opened: Visit, name: str) -> None:
     opened.page.click("#load-model")
 
 
+@pytest.mark.slow
 def test_another_model_answers(
     visit: Callable[..., Visit], choice: str, picture: Path, pictures_folder: Path
 ) -> None:

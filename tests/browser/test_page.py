@@ -161,6 +161,7 @@ def test_a_forgotten_comparison_says_what_to_do(
     assert len(engine.runs) == before
 
 
+@pytest.mark.slow
 def test_closing_the_tab_stops_the_run(visit: Open, picture: Path, slow_engine: FakeEngine) -> None:
     watcher, opened = visit(), visit()
     opened.compare(picture, QUESTION)
@@ -220,6 +221,7 @@ def test_the_keyboard_reaches_everything(compared: Visit) -> None:
     compared.wait_for_text("#status", "Done")
 
 
+@pytest.mark.slow
 def test_dark_mode(visit: Open, picture: Path, pictures_folder: Path) -> None:
     opened = visit(color_scheme="dark")
     opened.compare(picture, QUESTION)
@@ -241,6 +243,7 @@ def test_a_phone_needs_no_sideways_scroll(
     opened.page.screenshot(path=pictures_folder / "phone.png", full_page=True)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("content", "question", "sentence"),
     [

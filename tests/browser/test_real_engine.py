@@ -72,6 +72,7 @@ def test_two_methods_on_a_real_model(
     opened.page.screenshot(path=pictures_folder / "real-arena.png", full_page=True)
 
 
+@pytest.mark.slow
 def test_a_video_on_a_real_model(
     visit: Callable[..., Visit], real_address: str, pictures_folder: Path
 ) -> None:

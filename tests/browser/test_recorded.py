@@ -63,6 +63,7 @@ def test_the_first_example_stands_there_when_the_page_opens(
     opened.page.screenshot(path=pictures_folder / "recorded.png", full_page=True)
 
 
+@pytest.mark.slow
 def test_examples_and_presets_come_from_the_file(
     visit: Open, page: str, demo_engine: FakeEngine, pictures_folder: Path
 ) -> None:

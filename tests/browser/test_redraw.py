@@ -49,6 +49,7 @@ def measure(opened: Visit, view: str, *modes: str) -> None:
         )
 
 
+@pytest.mark.slow
 def test_redraw_of_a_large_picture(visit: Callable[..., Visit], picture: Path) -> None:
     opened = visit()
     opened.compare(picture, "What?")
@@ -56,6 +57,7 @@ def test_redraw_of_a_large_picture(visit: Callable[..., Visit], picture: Path) -
     measure(opened, "one side", "mask", "heat", "outline")
 
 
+@pytest.mark.slow
 def test_redraw_of_a_difference(visit: Callable[..., Visit], picture: Path) -> None:
     opened = visit()
     meet(opened, picture, "FastV", "IWP")

@@ -22,6 +22,7 @@ def set_number(opened: Visit, name: str, value: str) -> None:
     opened.page.press(f"#knob-{name} input", "Tab")
 
 
+@pytest.mark.slow
 def test_settings_reach_the_right_side(
     visit: Open, picture: Path, engine: FakeEngine, pictures_folder: Path
 ) -> None:
@@ -56,6 +57,7 @@ def test_settings_reach_the_right_side(
     assert other.page.input_value("#knob-bandwidth input") == "median"
 
 
+@pytest.mark.slow
 def test_a_forged_setting_is_answered_with_a_sentence(visit: Open, picture: Path) -> None:
     opened = visit()
 

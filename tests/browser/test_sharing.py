@@ -42,6 +42,7 @@ def copied(opened: Visit) -> str:
 CLIPBOARD = {"permissions": ["clipboard-read", "clipboard-write"]}
 
 
+@pytest.mark.slow
 def test_a_link_brings_back_picture_question_budget_and_sides(
     visit: Open, shop: str, pictures_folder: Path
 ) -> None:
@@ -102,6 +103,7 @@ def test_report_and_snippet(visit: Open, shop: str, picture: Path) -> None:
     assert compile(copied(opened), "snippet", "exec")
 
 
+@pytest.mark.slow
 def test_a_random_example_is_another_one(visit: Open, shop: str) -> None:
     opened = visit(shop)
     opened.page.focus("#random")

@@ -20,6 +20,7 @@ def compared(opened: Visit, picture: Path) -> Visit:
     return opened
 
 
+@pytest.mark.slow
 def test_one_button_answers_at_every_budget(
     visit: Open, picture: Path, pictures_folder: Path
 ) -> None:
@@ -55,6 +56,7 @@ def test_a_phone_shows_the_sweep(
     opened.page.locator("#swept").screenshot(path=pictures_folder / f"sweep-{scheme}.png")
 
 
+@pytest.mark.slow
 def test_stop_keeps_what_is_there(
     visit: Open, picture: Path, engine: FakeEngine, monkeypatch: pytest.MonkeyPatch
 ) -> None:

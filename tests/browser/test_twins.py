@@ -22,6 +22,7 @@ def box(opened: Visit, selector: str) -> dict[str, Any]:
     return dict(found)
 
 
+@pytest.mark.slow
 def test_the_nearest_duplicate_lights_up_beside_a_patch(
     visit: Open, picture: Path, pictures_folder: Path
 ) -> None:
@@ -49,6 +50,7 @@ def test_the_nearest_duplicate_lights_up_beside_a_patch(
     opened.page.wait_for_selector(".twin", state="hidden")
 
 
+@pytest.mark.slow
 def test_a_difference_shows_no_duplicate(visit: Open, picture: Path) -> None:
     opened = meet(visit(), picture)
     look(opened, "difference")

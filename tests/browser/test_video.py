@@ -163,6 +163,7 @@ def test_play_goes_through_the_frames_and_pauses(compared: Visit) -> None:
     page.keyboard.press("p")
 
 
+@pytest.mark.slow
 def test_nothing_moves_by_itself_and_little_for_who_wants_that(visit: Open, clip: Path) -> None:
     opened = compare(visit(reduced_motion="reduce"), clip)
     opened.page.wait_for_timeout(900)
@@ -272,6 +273,7 @@ def test_dark(visit: Open, clip: Path, pictures_folder: Path) -> None:
     opened.page.screenshot(path=pictures_folder / "video-dark.png", full_page=True)
 
 
+@pytest.mark.slow
 def test_a_phone_needs_no_sideways_scroll(visit: Open, clip: Path, pictures_folder: Path) -> None:
     phone = {"width": 390, "height": 844}
     opened = visit(viewport=phone, device_scale_factor=2, has_touch=True, is_mobile=True)

@@ -237,6 +237,7 @@ def _python(code: str) -> subprocess.CompletedProcess[str]:
     )
 
 
+@pytest.mark.slow
 def test_without_lmms_eval_a_sentence_says_what_to_install() -> None:
     absent = "import sys; sys.modules['lmms_eval'] = None\n"
     done = _python(absent + "import iwp.evals.lmms")
