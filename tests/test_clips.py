@@ -96,7 +96,7 @@ def test_labels_tell_what_is_new_and_what_has_moved() -> None:
 def test_answers_follow_from_the_frames(kind: str) -> None:
     """Worked out again from the boxes and from the words of the question alone."""
     asked = Counter[str]()
-    for seed in range(150):
+    for seed in range(60):
         made = clip(seed, 16)
         question = ask_clip(np.random.default_rng(seed), made, kind)
         if question is None:

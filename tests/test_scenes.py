@@ -56,7 +56,7 @@ def test_objects_lie_inside_and_apart() -> None:
 def test_answers_follow_from_the_objects(kind: str) -> None:
     """Answers are worked out again here from the words of the question alone."""
     asked = Counter[str]()
-    for seed in range(160):
+    for seed in range(70):
         s = scene(seed, (392, 392))
         question = ask(np.random.default_rng(seed), s, kind)
         if question is None:
@@ -187,7 +187,7 @@ def test_labels_name_the_objects_patch_by_patch() -> None:
 def test_comparing_drills_tell_the_truth(kind: str) -> None:
     """Every side and every yes or no is worked out again from the words alone."""
     said = Counter[str]()
-    for seed in range(200):
+    for seed in range(80):
         s, rng = scene(seed, (392, 392)), np.random.default_rng(seed)
         name, pairs = drill(rng, s)
         if name != f"drill-{kind}":

@@ -54,7 +54,7 @@ def test_axe_finds_nothing(
     assert opened.page.evaluate(SIDEWAYS) <= 0
 
 
-@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("scheme", ["light", pytest.param("dark", marks=pytest.mark.slow)])
 @pytest.mark.parametrize("viewport", [DESK, PHONE], ids=["desk", "phone"])
 def test_axe_finds_nothing_around_a_video(
     visit: Open, everything: str, scheme: str, viewport: dict[str, int]

@@ -58,6 +58,7 @@ def test_two_answers_of_a_real_model(
     opened.wait_for_text("#status", "Done")
 
 
+@pytest.mark.slow
 def test_two_methods_on_a_real_model(
     visit: Callable[..., Visit], real_address: str, picture: Path, pictures_folder: Path
 ) -> None:
