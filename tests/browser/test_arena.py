@@ -17,7 +17,7 @@ from tests.browser.fake import FakeEngine, FakeSession, kept_by
 from tests.browser.moves import choose, drag, look, meet
 from tests.browser.tokens import two_grids
 
-pytestmark = pytest.mark.browser
+pytestmark = [pytest.mark.browser, pytest.mark.slow]
 Open = Callable[..., Visit]
 LAYOUT = two_grids(480, 320)
 N = LAYOUT.n
@@ -71,7 +71,6 @@ def test_every_method_stands_in_the_menus(visit: Open) -> None:
     assert len(offered["left"]) == len(PRUNERS) + 1
 
 
-@pytest.mark.slow
 def test_two_methods_that_redraw_while_the_budget_moves(
     visit: Open, picture: Path, pictures_folder: Path
 ) -> None:
@@ -109,7 +108,6 @@ def test_two_methods_that_redraw_while_the_budget_moves(
     opened.wait_for_text("#status", "Done")
 
 
-@pytest.mark.slow
 def test_a_method_that_chooses_anew_redraws_on_release(
     visit: Open, picture: Path, engine: FakeEngine
 ) -> None:
@@ -135,7 +133,6 @@ def test_a_method_that_chooses_anew_redraws_on_release(
     assert counts(opened) == differing(kept(DART(), at), kept(IWP(layer=2), at))
 
 
-@pytest.mark.slow
 def test_a_budget_as_layer_average(visit: Open, picture: Path) -> None:
     opened = visit()
     opened.page.click("#sides button")
@@ -198,7 +195,6 @@ def test_the_keyboard_reaches_the_arena(visit: Open, picture: Path) -> None:
     assert "IWP: rank" in page.inner_text(".live")
 
 
-@pytest.mark.slow
 def test_one_method_alone_has_one_view(visit: Open, picture: Path) -> None:
     opened = meet(visit(), picture)
     look(opened, "difference")
@@ -213,7 +209,6 @@ def test_one_method_alone_has_one_view(visit: Open, picture: Path) -> None:
     assert opened.page.inner_text(".summary").startswith(f"keeps {keep:,} of {N:,}")
 
 
-@pytest.mark.slow
 def test_a_phone_shows_the_arena(visit: Open, picture: Path, pictures_folder: Path) -> None:
     phone: dict[str, Any] = {"width": 390, "height": 844}
     opened = visit(viewport=phone, device_scale_factor=2, has_touch=True, is_mobile=True)

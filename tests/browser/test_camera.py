@@ -16,7 +16,7 @@ from tests.browser.fake import FakeEngine
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, Page
 
-pytestmark = pytest.mark.browser
+pytestmark = [pytest.mark.browser, pytest.mark.slow]
 SLOW_S = 0.4
 BACKLOG = 2  # frames on their way when the camera stops
 FAKE_CAMERA = ["--use-fake-ui-for-media-stream", "--use-fake-device-for-media-stream"]
@@ -74,7 +74,6 @@ def shown(page: Page) -> str:
     return page.get_attribute(LIVE, "src") or ""
 
 
-@pytest.mark.slow
 def test_the_camera_shows_its_frames_with_the_dropped_patches_dark(
     page: Page, slow: SlowEngine
 ) -> None:
@@ -89,7 +88,6 @@ def test_the_camera_shows_its_frames_with_the_dropped_patches_dark(
     assert ("Where is the pie?", pytest.approx(0.222)) in slow.looks
 
 
-@pytest.mark.slow
 def test_a_slow_device_leaves_frames_out_and_never_lags(page: Page, slow: SlowEngine) -> None:
     start(page)
     page.wait_for_selector(LIVE)

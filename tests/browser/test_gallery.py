@@ -17,7 +17,7 @@ from tests.browser.conftest import Visit
 from tests.browser.moves import drag
 from tests.browser.test_accessibility import DESK, PHONE, findings
 
-pytestmark = pytest.mark.browser
+pytestmark = [pytest.mark.browser, pytest.mark.slow]
 Open = Callable[..., Visit]
 EMBEDDED = Examples(EXAMPLES)
 
@@ -114,7 +114,6 @@ def test_a_phone_needs_no_sideways_scroll(visit: Open, gallery: str, pictures_fo
     opened.page.screenshot(path=pictures_folder / "gallery-phone.png", full_page=True)
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 @pytest.mark.parametrize("viewport", [DESK, PHONE], ids=["desk", "phone"])
 def test_axe_finds_nothing(

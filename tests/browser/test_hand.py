@@ -12,7 +12,7 @@ from tests.browser.conftest import Visit
 from tests.browser.fake import FakeEngine
 from tests.browser.moves import look
 
-pytestmark = pytest.mark.browser
+pytestmark = [pytest.mark.browser, pytest.mark.slow]
 Open = Callable[..., Visit]
 
 
@@ -40,7 +40,6 @@ def picked(opened: Visit) -> list[int]:
     return tokens
 
 
-@pytest.mark.slow
 def test_painted_patches_meet_the_method(
     visit: Open, picture: Path, engine: FakeEngine, pictures_folder: Path
 ) -> None:
@@ -89,7 +88,6 @@ def test_painted_patches_meet_the_method(
     assert picked(opened) == row[1:]
 
 
-@pytest.mark.slow
 def test_the_keyboard_picks_too(visit: Open, picture: Path, engine: FakeEngine) -> None:
     opened = compared(visit(), picture)
     page = opened.page
@@ -148,7 +146,6 @@ def test_nothing_picked_is_answered_with_a_sentence(visit: Open, picture: Path) 
     assert "Keep at least one patch." in toast.inner_text()
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_a_phone_picks_with_a_finger(
     visit: Open, picture: Path, pictures_folder: Path, scheme: str

@@ -10,7 +10,7 @@ import pytest
 from tests.browser.conftest import Visit
 from tests.browser.fake import FakeEngine
 
-pytestmark = pytest.mark.browser
+pytestmark = [pytest.mark.browser, pytest.mark.slow]
 Open = Callable[..., Visit]
 PHONE = {"width": 390, "height": 844}
 
@@ -29,7 +29,6 @@ def style(opened: Visit, selector: str, name: str) -> str:
     return found
 
 
-@pytest.mark.slow
 def test_both_answers_word_by_word(visit: Open, picture: Path, pictures_folder: Path) -> None:
     opened = answered(visit(), picture)
     n, keep = opened.view("map.n"), opened.view("keep")
@@ -46,7 +45,6 @@ def test_both_answers_word_by_word(visit: Open, picture: Path, pictures_folder: 
     opened.page.locator("#timings").screenshot(path=pictures_folder / "outcome.png")
 
 
-@pytest.mark.slow
 def test_a_budget_of_everything_is_the_same_answer(visit: Open, picture: Path) -> None:
     opened = answered(visit(), picture)
     opened.page.click(".presets button:text-is('100 %')")
@@ -71,7 +69,6 @@ FILLED = """stack => [...stack.children].reduce((sum, part) => sum + part.offset
     / stack.offsetWidth"""
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_a_phone_shows_the_outcome(
     visit: Open, picture: Path, pictures_folder: Path, scheme: str
@@ -81,7 +78,6 @@ def test_a_phone_shows_the_outcome(
     opened.page.locator("#timings").screenshot(path=pictures_folder / f"outcome-{scheme}.png")
 
 
-@pytest.mark.slow
 def test_a_stopped_comparison_has_no_outcome(
     visit: Open, picture: Path, engine: FakeEngine, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -10,7 +10,7 @@ import pytest
 from tests.browser.conftest import Visit
 from tests.browser.moves import look, meet
 
-pytestmark = pytest.mark.browser
+pytestmark = [pytest.mark.browser, pytest.mark.slow]
 
 MEASURE = """async (mode) => {
     const root = document.querySelector('.token-map');
@@ -49,7 +49,6 @@ def measure(opened: Visit, view: str, *modes: str) -> None:
         )
 
 
-@pytest.mark.slow
 def test_redraw_of_a_large_picture(visit: Callable[..., Visit], picture: Path) -> None:
     opened = visit()
     opened.compare(picture, "What?")
@@ -57,7 +56,6 @@ def test_redraw_of_a_large_picture(visit: Callable[..., Visit], picture: Path) -
     measure(opened, "one side", "mask", "heat", "outline")
 
 
-@pytest.mark.slow
 def test_redraw_of_a_difference(visit: Callable[..., Visit], picture: Path) -> None:
     opened = visit()
     meet(opened, picture, "FastV", "IWP")

@@ -13,7 +13,7 @@ from tests.browser.conftest import Visit
 from tests.browser.fake import FakeEngine
 from tests.browser.moves import choose
 
-pytestmark = pytest.mark.browser
+pytestmark = [pytest.mark.browser, pytest.mark.slow]
 Open = Callable[..., Visit]
 
 
@@ -22,7 +22,6 @@ def set_number(opened: Visit, name: str, value: str) -> None:
     opened.page.press(f"#knob-{name} input", "Tab")
 
 
-@pytest.mark.slow
 def test_settings_reach_the_right_side(
     visit: Open, picture: Path, engine: FakeEngine, pictures_folder: Path
 ) -> None:
@@ -57,7 +56,6 @@ def test_settings_reach_the_right_side(
     assert other.page.input_value("#knob-bandwidth input") == "median"
 
 
-@pytest.mark.slow
 def test_a_forged_setting_is_answered_with_a_sentence(visit: Open, picture: Path) -> None:
     opened = visit()
 

@@ -12,7 +12,7 @@ from tests.browser.conftest import Visit
 from tests.browser.moves import look, meet
 from tests.browser.tokens import TWIN
 
-pytestmark = pytest.mark.browser
+pytestmark = [pytest.mark.browser, pytest.mark.slow]
 Open = Callable[..., Visit]
 
 
@@ -22,7 +22,6 @@ def box(opened: Visit, selector: str) -> dict[str, Any]:
     return dict(found)
 
 
-@pytest.mark.slow
 def test_the_nearest_duplicate_lights_up_beside_a_patch(
     visit: Open, picture: Path, pictures_folder: Path
 ) -> None:
@@ -50,7 +49,6 @@ def test_the_nearest_duplicate_lights_up_beside_a_patch(
     opened.page.wait_for_selector(".twin", state="hidden")
 
 
-@pytest.mark.slow
 def test_a_difference_shows_no_duplicate(visit: Open, picture: Path) -> None:
     opened = meet(visit(), picture)
     look(opened, "difference")

@@ -148,6 +148,7 @@ def test_all_frames_on_a_sheet(compared: Visit, pictures_folder: Path) -> None:
     assert (compared.view("sheet"), compared.view("frame")) == (False, 3)
 
 
+@pytest.mark.slow
 def test_play_goes_through_the_frames_and_pauses(compared: Visit) -> None:
     page = compared.page
     assert page.inner_text(".play") == "Play"
@@ -174,6 +175,7 @@ def test_nothing_moves_by_itself_and_little_for_who_wants_that(visit: Open, clip
     assert where(opened).startswith("4 of 4")
 
 
+@pytest.mark.slow
 def test_modes_tooltip_and_png_are_those_of_the_frame(compared: Visit) -> None:
     page = compared.page
     page.focus(".scrub")
@@ -202,6 +204,7 @@ def test_modes_tooltip_and_png_are_those_of_the_frame(compared: Visit) -> None:
         assert saved.size == (160, 96)
 
 
+@pytest.mark.slow
 def test_a_hand_paints_on_a_frame(compared: Visit) -> None:
     page = compared.page
     page.click("[data-choice=film] [data-value=sheet]")
@@ -220,6 +223,7 @@ def test_a_hand_paints_on_a_frame(compared: Visit) -> None:
     assert compared.answer("pruned").startswith("2 tokens looked at")
 
 
+@pytest.mark.slow
 def test_two_methods_differ_frame_by_frame(visit: Open, clip: Path) -> None:
     opened = visit()
     opened.page.click("#sides button")
@@ -268,6 +272,7 @@ def test_the_mp4_plays_in_the_browser(compared: Visit, pictures_folder: Path) ->
         page.click(".export")
 
 
+@pytest.mark.slow
 def test_dark(visit: Open, clip: Path, pictures_folder: Path) -> None:
     opened = compare(visit(color_scheme="dark"), clip)
     opened.page.screenshot(path=pictures_folder / "video-dark.png", full_page=True)

@@ -16,7 +16,7 @@ from tests.browser.conftest import Visit, serve
 from tests.browser.fake import FakeEngine
 from tests.browser.test_video import FRAMES, compare, drawn, give, where
 
-pytestmark = pytest.mark.browser
+pytestmark = [pytest.mark.browser, pytest.mark.slow]
 Open = Callable[..., Visit]
 
 
@@ -30,7 +30,6 @@ def hevc(path: Path) -> None:
         file.mux(stream.encode(None))
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["mov", "webm", "mkv", "avi", "gif", "hevc"])
 def test_other_kinds_show_their_frames(visit: Open, tmp_path: Path, kind: str) -> None:
     path = tmp_path / f"clip.{'mp4' if kind == 'hevc' else kind}"
@@ -75,7 +74,6 @@ def test_what_is_no_video_is_said_at_once(
     assert "Traceback" not in opened.page.content()
 
 
-@pytest.mark.slow
 def test_the_open_tab_decides(visit: Open, tmp_path: Path, picture: Path) -> None:
     path = tmp_path / "clip.mp4"
     path.write_bytes(clips.film("mp4", drawn(5)))
@@ -109,7 +107,6 @@ def shop(engine: FakeEngine, tmp_path_factory: pytest.TempPathFactory) -> Iterat
     yield from serve(engine, folder)
 
 
-@pytest.mark.slow
 def test_an_example_clip_opens_its_tab_and_a_link_brings_it_back(visit: Open, shop: str) -> None:
     opened = visit(shop, permissions=["clipboard-read", "clipboard-write"])
     opened.page.click("#examples tr:has-text('Which way?') >> nth=0")

@@ -12,7 +12,7 @@ from tests.browser.conftest import serve
 from tests.browser.fake import FakeEngine
 from tests.browser.test_video import Open, compare, drawn
 
-pytestmark = pytest.mark.browser
+pytestmark = [pytest.mark.browser, pytest.mark.slow]
 
 
 @pytest.fixture
