@@ -115,7 +115,8 @@ def answer(
         n_tokens=len(tokens),
         visual_tokens=len(kept),
         timing=_timing(
-            session.encode_s, selection_s, prefill_s + looked, steps, session.decoding.fast
+            *(session.encode_s, selection_s, prefill_s + looked, steps),
+            recorded=session.decoding.fast and vlm.device.type == "cuda",
         ),
         kv_bytes=held,
         peak_bytes=measure.peak_bytes(vlm.model),
@@ -138,13 +139,13 @@ def _planned(n: int, pruner: Pruner | None, ranking: Ranking | None) -> tuple[in
 
 
 def _timing(
-    encode: float, selection: float, prefill: float, steps: list[float], fast: bool
+    encode: float, selection: float, prefill: float, steps: list[float], recorded: bool
 ) -> Timing:
     """`steps` are the seconds of each step of decoding; the first one only picks a token.
 
-    Of `fast` ones the second is recorded, which a further token costs nothing of.
+    Where the others are `recorded`, the second one is, which a further token costs nothing of.
     """
-    later = steps[2:] if fast and len(steps) > 2 else steps[1:]
+    later = steps[2:] if recorded else steps[1:]
     return Timing(
         encode_s=encode,
         selection_s=selection,

@@ -51,7 +51,6 @@ class Engine:
         self._device = threading.Lock()
         self._seat = Seat(vlm, self.settings)
         self.glimpse_s: float | None = None
-        self._fast = False
 
     @classmethod
     def load(cls, settings: Settings) -> Engine:
@@ -207,8 +206,8 @@ class Engine:
         return next(event for event in events if isinstance(event, Ranked))
 
     def _decoding(self, max_new_tokens: int, temperature: float = 0.0) -> Decoding:
-        decoding, fast = check_decoding(max_new_tokens, temperature), self.settings.fast_decode
-        return replace(decoding, fast=self._fast if fast is None else fast)
+        decoding = check_decoding(max_new_tokens, temperature)
+        return replace(decoding, fast=self.settings.fast_decode)
 
     def _start(self, work: Callable[[Brake], Iterator[Event]]) -> Run:
         return Run(partial(self._on_device, work), self._device, self.settings.deadline_s)
@@ -262,10 +261,8 @@ class Engine:
         yield from sweeping.sweep(self._seat.held(session.serial), session, budgets, brake)
 
     def _warmed(self, brake: Brake) -> Iterator[Event]:
-        self.glimpse_s, self._fast = None, False
-        prove = self.settings.fast_decode is None
-        warmed = yield from warming.warm(self.vlm, self._decoding(2), brake, prove)
-        self.glimpse_s, self._fast = warmed.glimpse_s, warmed.fast
+        self.glimpse_s = None
+        self.glimpse_s = yield from warming.warm(self.vlm, self._decoding(2), brake)
 
 
 def choose_method(

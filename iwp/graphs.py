@@ -5,6 +5,8 @@ from __future__ import annotations
 import threading
 import warnings
 from collections.abc import Callable
+from contextlib import suppress
+from functools import cache
 
 import torch
 from torch import Tensor
@@ -46,7 +48,7 @@ class Recorded:
             return step()
         self._fresh = False
         with torch.cuda.device(self._device):
-            side = torch.cuda.Stream()  # type: ignore[no-untyped-call]
+            side = _side_stream(torch.cuda.current_device())
             side.wait_stream(torch.cuda.current_stream())
             with torch.cuda.stream(side):
                 first = step()  # libraries set themselves up, which cannot be recorded
@@ -78,6 +80,19 @@ def _recorded(
         graph.capture_begin(capture_error_mode="thread_local")
         try:
             made = step()
-        finally:
-            graph.capture_end()
+        except Exception:
+            with suppress(RuntimeError):  # it only knows that something went wrong
+                graph.capture_end()
+            raise
+        graph.capture_end()
     return made, graph
+
+
+@cache
+def _side_stream(device: int) -> torch.cuda.Stream:
+    """The stream on which steps are recorded; one, as libraries keep memory for each that is used.
+
+    Args:
+        device: its index; the current one.
+    """
+    return torch.cuda.Stream(device)  # type: ignore[no-untyped-call]

@@ -34,8 +34,7 @@ class Settings:
         threads: CPU threads of a run. 0 chooses: one for small models, whose steps are so short
             that threads spend their time waiting for each other, and torch's default for the rest.
         fast_decode: whether the tokens of an answer are read in caches of fixed size, on a GPU as
-            a CUDA graph, where the model allows. None finds out: on a GPU, when warming up with
-            both has given the same logits.
+            a CUDA graph, where the model allows.
     """
 
     model: str = "demo"
@@ -50,7 +49,7 @@ class Settings:
     max_pixels: int = 40_000_000
     threads: int = 0
     models: tuple[str, ...] = ()
-    fast_decode: bool | None = None
+    fast_decode: bool = False
 
     def __post_init__(self) -> None:
         for name, lowest in (("max_new_tokens", 1), ("max_pixels", 1), ("threads", 0)):
@@ -108,11 +107,11 @@ def _names(source: Mapping[str, str], name: str) -> tuple[str, ...]:
     return tuple(dict.fromkeys(word for word in words if word))
 
 
-def _switch(source: Mapping[str, str], name: str) -> bool | None:
-    text = source.get(name, "").strip()
-    if text not in ("", "0", "1"):
-        raise IWPError(f"{name} must be 0 or 1, or empty to find out, not {text!r}.")
-    return text == "1" if text else None
+def _switch(source: Mapping[str, str], name: str) -> bool:
+    text = source.get(name, "").strip() or "0"
+    if text not in ("0", "1"):
+        raise IWPError(f"{name} must be 0 or 1, not {text!r}.")
+    return text == "1"
 
 
 def _number(source: Mapping[str, str], name: str, default: float) -> float:

@@ -173,17 +173,23 @@ def onward(
 def fit(model: Any, cache: Any) -> bool:
     """Whether one step can be recorded: full caches, on one device, and nobody looks on.
 
-    Quantised weights bring kernels of their own, several devices the copies between them, and hooks
-    would not be called again.
+    Quantised weights bring kernels of their own, several devices the copies between them, hooks
+    would not be called again, and rotary frequencies that depend on the length ask the host for it.
     """
     around = (model, getattr(model, "model", model), model.get_output_embeddings())
     return (
         slots.fits(cache)
         and one_row.regular(model)
+        and not _stretched(decoder_of(model))
         and not getattr(model, "is_quantized", False)
         and len({weight.device for weight in model.parameters()}) == 1
         and not any(map(_watched, (*around, *decoder_of(model).modules())))
     )
+
+
+def _stretched(decoder: Any) -> bool:
+    kind = str(getattr(getattr(decoder, "rotary_emb", None), "rope_type", ""))
+    return "dynamic" in kind or kind == "longrope"
 
 
 def _watched(module: nn.Module) -> bool:

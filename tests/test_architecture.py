@@ -54,7 +54,7 @@ ORDER = [
     ),
     *("columns", "masks", "rows", "shortened", "deepstack", "chosen", "step", "stage"),
     *("cutting", "pruning", "reading", "slots", "one_row", "graphs", "steps"),
-    *("generate", "proof", "trunk", "answering"),
+    *("generate", "trunk", "answering"),
     *(
         "verdict",
         "sweep",

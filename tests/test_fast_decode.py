@@ -236,6 +236,10 @@ def test_what_does_not_fit_goes_on_as_usual() -> None:
     network.is_quantized = True
     assert not steps.fit(network, state.cache)
     del network.is_quantized
+    rotary = network.get_decoder().rotary_emb
+    for kind, fits in (("dynamic", False), ("longrope", False), (rotary.rope_type, True)):
+        rotary.rope_type = kind
+        assert steps.fit(network, state.cache) is fits
     attention = network.get_decoder().layers[1].self_attn
     attention.config = replace_config(attention.config)
     assert not steps.fit(network, state.cache)
@@ -255,45 +259,3 @@ def test_capped_scores_are_left_to_the_model(monkeypatch: pytest.MonkeyPatch) ->
     monkeypatch.setattr(attention, "forward", partial(attention.forward, softcap=30.0))
     with pytest.warns(RuntimeWarning, match="NotImplementedError"):
         assert answer(network, state, fast=True)[0] == expected
-
-
-# --- on a GPU -----------------------------------------------------------------------------------
-
-gpu = pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
-
-
-@gpu
-@pytest.mark.parametrize("method", METHODS)
-@pytest.mark.parametrize("family", FAMILIES)
-def test_a_cuda_graph_writes_the_same_tokens(family: str, method: str) -> None:
-    network = FAMILIES[family].model().to("cuda")
-    inputs = on_the_gpu(inputs_of(family))
-    states = [generate.prefill(network, **inputs, pruner=METHODS[method]) for _ in range(2)]
-    assert answer(network, states[1], True)[0] == answer(network, states[0], False)[0]
-    assert isinstance(states[1].cache.layers[0], slots.Slots)
-
-
-@gpu
-def test_without_a_graph_the_steps_are_carried_out(monkeypatch: pytest.MonkeyPatch) -> None:
-    network = FAMILIES["llava_onevision"].model().to("cuda")
-    inputs = on_the_gpu(inputs_of("llava_onevision"))
-
-    def failing(*_: Any) -> Any:
-        raise RuntimeError("not permitted while a stream is capturing")
-
-    states = [generate.prefill(network, **inputs) for _ in range(2)]
-    expected = answer(network, states[0], False)[0]
-    monkeypatch.setattr(graphs, "_recorded", failing)
-    with pytest.warns(RuntimeWarning, match="without a CUDA graph"):
-        assert answer(network, states[1], True)[0] == expected
-
-
-def on_the_gpu(inputs: dict[str, Any]) -> dict[str, Any]:
-    moved = {
-        name: one.to("cuda") if isinstance(one, Tensor) else one for name, one in inputs.items()
-    }
-    return {**moved, "extra": {k: to_gpu(v) for k, v in inputs["extra"].items()}}
-
-
-def to_gpu(value: Any) -> Any:
-    return [one.to("cuda") for one in value] if isinstance(value, list) else value.to("cuda")

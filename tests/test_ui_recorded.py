@@ -107,17 +107,36 @@ def test_a_page_may_open_with_a_clip(engine: FakeEngine, tmp_path: Path) -> None
     assert parts["media"].selected == "video"
 
 
-def test_a_question_about_a_file_of_ones_own_stands_alone(
-    handlers: Handlers, tmp_path: Path
+@pytest.mark.parametrize(
+    ("query", "told"),
+    [({"utm": "1"}, False), ({"b": "22.2"}, False), ({"b": "500"}, True), ({"left": "x"}, True)],
+)
+def test_what_a_link_says_wrongly_stays_told(
+    recorded: Recorded, handlers: Handlers, query: dict[str, str], told: bool
 ) -> None:
-    sharing = Sharing(lambda: handlers.usual, handlers.visitors, EMBEDDED, str(tmp_path / "c"))
-    restored = sharing.restore(SimpleNamespace(query_params={"utm": "1"}))  # type: ignore[arg-type]
-    assert nothing(restored)
-    picture, question, *_, tab, video = sharing.restore(
-        SimpleNamespace(query_params={"q": "Why?"})  # type: ignore[arg-type]
-    )
-    assert picture == video == gr.update(value=None)
-    assert (question, tab) == ("Why?", gr.skip())
+    request = SimpleNamespace(session_hash="tab", query_params=query)
+    file, question = EMBEDDED.asked[0]
+    form = (None, str(file), question, 0.222, "every", "iwp", "cut")
+    shown = recorded.first(*form, request, *handlers.usual.values())  # type: ignore[arg-type]
+    assert (shown[4] == gr.skip()) is told
+    assert shown[0] != gr.skip()
+
+
+def test_who_was_quicker_is_not_overtaken(
+    recorded: Recorded, handlers: Handlers, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Compare was pressed while the recording was being read."""
+    read_it, file = recorded._asked, EMBEDDED.asked[1][0]
+
+    def slowly(*given: Any) -> Any:
+        begin(handlers, str(file), "Mine?", 0.5)
+        return read_it(*given)
+
+    monkeypatch.setattr(recorded, "_asked", slowly)
+    assert nothing(show(recorded, handlers, event="first"))
+    asked = handlers.visitors.get(TAB.session_hash).asked
+    assert asked is not None
+    assert asked.question == "Mine?"
 
 
 def test_a_links_budget_stays(recorded: Recorded, handlers: Handlers) -> None:

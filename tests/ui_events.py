@@ -12,7 +12,7 @@ import pytest
 from iwp.ui.handlers import Handlers
 from iwp.ui.knobs import NAMES
 
-TAB: Any = SimpleNamespace(session_hash="tab")
+TAB: Any = SimpleNamespace(session_hash="tab", query_params={})
 
 
 def begin(

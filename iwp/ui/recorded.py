@@ -11,7 +11,7 @@ import gradio as gr
 
 from iwp.errors import IWPError
 from iwp.events import Ranked
-from iwp.ui import knobs, sides, token_map
+from iwp.ui import knobs, links, sides, token_map
 from iwp.ui.page import Page
 from iwp.ui.progress import recorded
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from iwp.ui.backend import Backend
     from iwp.ui.handlers import Handlers
     from iwp.ui.shelf import Shelf
-    from iwp.ui.visitors import Visitor
+    from iwp.ui.visitors import Asked, Visitor
 
 _USUAL_BUDGET: Final = 0.222
 _OUTPUTS: Final = 7
@@ -49,13 +49,23 @@ class Recorded:
         request: gr.Request,
         *settings: Any,
     ) -> tuple[Any, ...]:
-        """What a page that has just been opened shows: as `show`, but a link's budget stays."""
+        """What a page that has just been opened shows: as `show`, but a link's budget stays.
+
+        So does the sentence about what a link says and the page cannot use.
+        """
         visitor = self._handlers.visitors.get(request.session_hash)
         chosen = budget or _USUAL_BUDGET  # gradio sends 0 for an empty number
         found = self._found((video, picture), question, (left, right, convention), settings)
-        if visitor.asked is not None or found is None or found[1].at(chosen) is None:
+        if found is None or found[1].at(chosen) is None:
             return _unchanged()
-        return self._shown(visitor, found, chosen)
+        asked = self._asked(found, chosen)
+        if visitor.asked is not None:  # somebody was quicker
+            return _unchanged()
+        token_map, baseline, pruned, measured, status, *rest = self._shown(visitor, asked)
+        said = links.read(
+            dict(request.query_params), len(self._shelf.examples.rows), self._handlers.usual
+        )
+        return (token_map, baseline, pruned, measured, gr.skip() if said.wrong else status, *rest)
 
     def show(
         self,
@@ -78,7 +88,7 @@ class Recorded:
         found = self._found((video, picture), question, (left, right, convention), settings)
         if found is None or visitor.waiting:
             return _unchanged()
-        return self._shown(visitor, found, budget)
+        return self._shown(visitor, self._asked(found, found[1].nearest(budget)))
 
     def redrawn(self, request: gr.Request) -> Any:
         """The map of the run that has followed a recording: its device may rank otherwise.
@@ -115,22 +125,25 @@ class Recorded:
         found = ((file, self._shelf.of(Path(file), question)) for file in given if file)
         return next(((file, one) for file, one in found if one), None)
 
-    def _shown(self, visitor: Visitor, file_found: _Found, budget: float) -> tuple[Any, ...]:
+    def _asked(self, file_found: _Found, budget: float) -> Asked:
+        """The question that was recorded, at a recorded budget."""
         file, found = file_found
-        budget = found.nearest(budget)
-        result = found.at(budget)
-        assert result is not None
         if found.digest not in self._media:
             self._media[found.digest] = found.media(Path(file))
         chosen = sides.choose(self._engine.vlm, budget, None, sides.FIRST, "cut")
-        asked = self._handlers.asked(
-            self._media[found.digest], found.question, budget, chosen, file, found
-        )
+        media = self._media[found.digest]
+        return self._handlers.asked(media, found.question, budget, chosen, file, found)
+
+    def _shown(self, visitor: Visitor, asked: Asked) -> tuple[Any, ...]:
+        found = asked.recording
+        assert found is not None
+        result = found.at(asked.budget)
+        assert result is not None
         visitor.ask(asked)
         visitor.ranked = found
         visitor.show(Page(token_map=token_map.ranked(asked, found)))
         page = visitor.show(recorded(visitor, asked, result))
-        return (*page.titled(*chosen.titles), page.sweep)
+        return (*page.titled(*asked.sides.titles), page.sweep)
 
 
 def _unchanged() -> tuple[Any, ...]:

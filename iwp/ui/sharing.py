@@ -60,8 +60,6 @@ class Sharing:
         linked = links.read(said, len(self._examples.rows), self._usual())
         number, wrong = linked.example, ", ".join(linked.wrong)
         picture, question, tab, video = (None,) * 4 if number is None else self._shown(number)
-        if number is None and linked.question:  # about a file of one's own, not the opening example
-            picture = video = gr.update(value=None)
         fields = (
             picture,
             linked.question or question,

@@ -44,6 +44,12 @@ _SET_BUDGET: Final = """(budget) => {
     };
     set();
 }"""
+# The question is about a file of the sender's: not about the opening example, which stands there
+# already. In the browser alone, so that it happens before a visitor can bring a file.
+_OWN_FILE: Final = """(picture, video) => {
+    const said = new URLSearchParams(location.search);
+    return said.get("q") && !said.get("example") ? [null, null] : [picture, video];
+}"""
 _EXPORTED: Final = """() => {
     document.querySelector("#token-map .token-map").tokenMap.exported();
 }"""
@@ -126,6 +132,8 @@ def wire(
     halted.then(None, None, None, cancels=[*going, repruned, swept])
     rest = halted.then(handlers.last, None, [*answers, showing.swept], queue=False, **_PRIVATE)
 
+    files = [asking.picture, asking.video]
+    demo.load(None, files, files, js=_OWN_FILE)
     opened = demo.load
     if asking.models is not None:
         switches = Switches(engine, handlers, asking.models.catalogue)

@@ -129,8 +129,6 @@ def test_budgets_that_were_answered_meanwhile_leave_the_page(
     compared: Visit, engine: FakeEngine
 ) -> None:
     """Every release makes an event; the last ones find their budget answered."""
-    ended: list[str] = []
-    compared.page.on("response", lambda response: ended.append(response.url))
     before = len(engine.runs)
     compared.page.click("#compare")
     for budget in ("5 %", "50 %", "11.1 %"):

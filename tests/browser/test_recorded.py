@@ -101,6 +101,24 @@ def test_a_link_opens_its_own_example(visit: Open, page: str) -> None:
     shows(visit(f"{page}?example=2&b=11.1"), 2, 0.111)
 
 
+def test_a_link_with_a_question_alone_waits_for_a_file(visit: Open, page: str) -> None:
+    opened = visit(f"{page}?q=Why%3F&b=50")
+    opened.page.wait_for_function(
+        "document.querySelector('.percent').innerText === '50.0 %'"
+        " && document.querySelector('#question textarea').value === 'Why?'"
+    )
+    assert opened.page.locator("#picture img").count() == 0
+    opened.page.click("#compare")
+    opened.wait_for_text(".toast-body", "picture")
+    assert opened.answer("baseline") == ""
+
+
+def test_a_wrong_link_is_told_beside_the_first_example(visit: Open, page: str) -> None:
+    opened = visit(f"{page}?example=99")
+    shows(opened, 1)
+    assert "cannot use: example" in opened.page.inner_text("#status")
+
+
 def test_nothing_undoes_what_a_quick_visitor_does(visit: Open, page: str) -> None:
     """The page's first events end after the visitor has begun."""
     opened = visit(page)
@@ -112,7 +130,8 @@ def test_nothing_undoes_what_a_quick_visitor_does(visit: Open, page: str) -> Non
     opened.page.fill("#question textarea", "Mine?")
     opened.page.click("#video-tab-button")
     with opened.page.expect_response(EVENTS) as first:
-        assert held
+        while not held:
+            opened.page.wait_for_timeout(20)
         opened.page.unroute(EVENTS)  # lets go of what was held
     assert first.value.ok
     opened.page.wait_for_timeout(1000)
