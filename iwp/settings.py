@@ -34,7 +34,7 @@ class Settings:
         threads: CPU threads of a run. 0 chooses: one for small models, whose steps are so short
             that threads spend their time waiting for each other, and torch's default for the rest.
         fast_decode: whether the tokens of an answer are read in caches of fixed size, on a GPU as
-            a CUDA graph, where the model allows.
+            a CUDA graph, where the model allows. Not on ZeroGPU, whose device does not stay.
     """
 
     model: str = "demo"
