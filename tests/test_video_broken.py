@@ -55,7 +55,8 @@ def test_a_tail_that_is_missing(kind: str) -> None:
     assert list(cut)[:-2] == pytest.approx(list(whole)[: len(cut) - 2], abs=1e-6)
     few = list(_frames(data[: int(len(data) * 0.8)], 3).values())
     assert few[0] == 0
-    assert abs(few[1] - len(cut) / 2) <= 1
+    # Nor is it known before how many of the last ones can be decoded: that differs by FFmpeg.
+    assert abs(few[1] - len(cut) / 2) <= 2
 
 
 @pytest.mark.parametrize("kind", ["faststart", "mkv", "webm", "avi"])

@@ -91,7 +91,9 @@ def _random(config: Any, placement: Placement) -> Any:
 
 
 def _shorten(config: Any, layers: int) -> None:
-    config.num_hidden_layers = min(layers, config.num_hidden_layers)
+    # transformers 5.20 knows a tower's depth by that name alone
+    deep = "num_hidden_layers" if hasattr(config, "num_hidden_layers") else "depth"
+    setattr(config, deep, min(layers, getattr(config, deep)))
     if getattr(config, "layer_types", None):
         config.layer_types = config.layer_types[:layers]
     whole = getattr(config, "fullatt_block_indexes", None)
