@@ -61,11 +61,11 @@ class Recorded:
         asked = self._asked(found, chosen)
         if visitor.asked is not None:  # somebody was quicker
             return _unchanged()
-        token_map, baseline, pruned, measured, status, *rest = self._shown(visitor, asked)
+        *answers, status, kept, swept = self._shown(visitor, asked)
         said = links.read(
             dict(request.query_params), len(self._shelf.examples.rows), self._handlers.usual
         )
-        return (token_map, baseline, pruned, measured, gr.skip() if said.wrong else status, *rest)
+        return (*answers, gr.skip() if said.wrong else status, kept, swept)
 
     def show(
         self,
