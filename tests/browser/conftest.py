@@ -73,6 +73,14 @@ class Visit:
         self.page.fill("#question textarea", question)
         self.page.click("#compare")
 
+    def come_again(self) -> None:
+        """A fresh page. What the old one says while it is cut off is of no interest."""
+        address, said = self.page.url, len(self.complaints)
+        self.page.goto("about:blank")
+        del self.complaints[said:]
+        self.page.goto(address)
+        self.page.wait_for_selector(".token-map")
+
     def wait_for_text(self, selector: str, text: str) -> None:
         """Wait until an element shows a text."""
         self.page.wait_for_function(

@@ -270,7 +270,6 @@ def test_bad_input_is_answered_with_a_sentence(
     assert sentence in toast.inner_text()
     assert "Traceback" not in opened.page.content()
     # and the page goes on working
-    opened.page.reload()
-    opened.page.wait_for_selector(".token-map")
+    opened.come_again()
     opened.compare(picture, QUESTION)
     opened.wait_for_text("#status", "Done")

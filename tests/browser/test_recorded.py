@@ -124,7 +124,7 @@ def test_nothing_undoes_what_a_quick_visitor_does(visit: Open, page: str) -> Non
     opened = visit(page)
     held: list[Route] = []
     opened.page.route(EVENTS, lambda route: held.append(route))
-    opened.page.reload()
+    opened.come_again()
     opened.page.wait_for_selector("#picture img")
     assert opened.page.input_value("#question textarea") == EMBEDDED.question(1)
     opened.page.fill("#question textarea", "Mine?")
