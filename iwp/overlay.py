@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Literal, TypeAlias
+from dataclasses import dataclass
+from typing import Final, Literal, TypeAlias
 
 import cv2
 import numpy as np
@@ -14,6 +15,7 @@ from torch import Tensor
 from iwp.types import Media, TokenGrid, VisualLayout
 
 Mode = Literal["mask", "heat", "outline", "kept-heat"]
+Palette = Literal["viridis", "cividis"]
 Pixels: TypeAlias = NDArray[np.uint8]
 Tokens: TypeAlias = NDArray[np.int32]
 
@@ -25,10 +27,26 @@ _SHADE = np.array([10, 12, 20], dtype=np.uint8)
 _LINE = np.array([255, 213, 74], dtype=np.uint8)
 _TINT = 0.6  # how much of the colour lies over a token that one method keeps
 _GAP = 8  # pixels between pictures
-# How much of the shade lies over dropped tokens, and of the colour over all in a heat map.
-_DIM = {"mask": 0.78, "outline": 0.55}
-_HEAT = 0.6
+_OUTLINE_DIM = 0.7  # lighter under an outline, which tells the tokens already
+_HEAT = 0.6  # how much of the colour lies over a token in a heat map
+_MAPS: dict[Palette, int] = {"viridis": cv2.COLORMAP_VIRIDIS, "cividis": cv2.COLORMAP_CIVIDIS}
 _LINE_SHARE = 500  # the longer side is this many outlines wide
+
+
+@dataclass(frozen=True)
+class Look:
+    """What a person may choose about an overlay.
+
+    Attributes:
+        dim: how much of the shade lies over dropped tokens, from 0 to 1.
+        palette: the colours of a heat map; both can be read with any kind of colour vision.
+    """
+
+    dim: float = 0.78
+    palette: Palette = "viridis"
+
+
+USUAL: Final = Look()
 
 
 def render(
@@ -59,7 +77,9 @@ def render(
     return Image.fromarray(paint(*_shown(media, layout, grid), rank, keep, mode))
 
 
-def paint(picture: Pixels, tokens: Tokens, rank: Tokens, keep: int, mode: Mode) -> Pixels:
+def paint(
+    picture: Pixels, tokens: Tokens, rank: Tokens, keep: int, mode: Mode, look: Look = USUAL
+) -> Pixels:
     """`render` on arrays.
 
     Args:
@@ -68,19 +88,22 @@ def paint(picture: Pixels, tokens: Tokens, rank: Tokens, keep: int, mode: Mode) 
         rank: (n,) rank of every visual token.
         keep: how many tokens are kept.
         mode: see `render`.
+        look: how it looks.
 
     Returns:
         (height, width, 3).
     """
     if mode == "heat":
-        return _heat(picture, tokens, rank / max(len(rank) - 1, 1))
+        return _heat(picture, tokens, rank / max(len(rank) - 1, 1), look)
     kept = (tokens != NO_TOKEN) & (rank[tokens] < keep)
     if mode == "kept-heat":
-        coloured = _heat(picture, tokens, np.sqrt(rank / len(rank)))  # as the page spreads them
-        return np.where(kept[..., None], coloured, _lit(picture, kept, _DIM["mask"]))
-    painted = _lit(picture, kept, _DIM[mode])
-    if mode == "outline":
-        painted[_edge(kept)] = _LINE
+        late = np.sqrt(rank / len(rank))  # as the page spreads them
+        coloured = _heat(picture, tokens, late, look)
+        return np.where(kept[..., None], coloured, _lit(picture, kept, look.dim))
+    if mode == "mask":
+        return _lit(picture, kept, look.dim)
+    painted = _lit(picture, kept, look.dim * _OUTLINE_DIM)
+    painted[_edge(kept)] = _LINE
     return painted
 
 
@@ -107,7 +130,12 @@ def difference(
 
 
 def paint_difference(
-    picture: Pixels, tokens: Tokens, left: NDArray[np.bool_], right: NDArray[np.bool_]
+    picture: Pixels,
+    tokens: Tokens,
+    left: NDArray[np.bool_],
+    right: NDArray[np.bool_],
+    *,
+    look: Look = USUAL,
 ) -> Pixels:
     """`difference` on arrays.
 
@@ -116,12 +144,13 @@ def paint_difference(
         tokens: (height, width), see `token_of_pixel`.
         left: (n,) whether the left side keeps each token.
         right: the same of the right side.
+        look: how it looks.
 
     Returns:
         (height, width, 3).
     """
     on_left, on_right = ((tokens != NO_TOKEN) & kept[tokens] for kept in (left, right))
-    painted = _lit(picture, on_left & on_right, _DIM["mask"])
+    painted = _lit(picture, on_left & on_right, look.dim)
     for alone, colour in ((on_left & ~on_right, ONLY_LEFT), (on_right & ~on_left, ONLY_RIGHT)):
         tinted = _blend(picture, np.array(colour, dtype=np.uint8), _TINT)
         cv2.copyTo(tinted, alone.view(np.uint8), painted)
@@ -193,12 +222,12 @@ def _lit(picture: Pixels, kept: NDArray[np.bool_], dim: float) -> Pixels:
     return painted
 
 
-def _heat(picture: Pixels, tokens: Tokens, late: NDArray[np.float64]) -> Pixels:
+def _heat(picture: Pixels, tokens: Tokens, late: NDArray[np.float64], look: Look) -> Pixels:
     """Every token coloured; `late` is 0 for the first of them and 1 for the last."""
     levels = np.rint(255 * (1 - late)).astype(np.uint8)
-    colours = np.asarray(cv2.applyColorMap(levels[:, None], cv2.COLORMAP_VIRIDIS), dtype=np.uint8)
+    colours = np.asarray(cv2.applyColorMap(levels[:, None], _MAPS[look.palette]), dtype=np.uint8)
     coloured = _blend(picture, colours[:, 0, ::-1][tokens], _HEAT)  # OpenCV gives BGR
-    shaded = _blend(picture, _SHADE, _DIM["mask"])
+    shaded = _blend(picture, _SHADE, look.dim)
     return np.where((tokens == NO_TOKEN)[..., None], shaded, coloured)
 
 

@@ -13,6 +13,8 @@ from PIL import Image
 
 from iwp.overlay import (
     NO_TOKEN,
+    USUAL,
+    Look,
     Mode,
     Pixels,
     Tokens,
@@ -32,6 +34,7 @@ def frames(
     ranks: Sequence[int] | NDArray[np.int64],
     keep: int,
     mode: Mode = "mask",
+    look: Look = USUAL,
 ) -> Iterator[Image.Image]:
     """Paint every frame, one after the other, at its own size.
 
@@ -41,20 +44,26 @@ def frames(
         ranks: (n,) rank of every visual token; tokens with `rank < keep` are kept.
         keep: how many tokens are kept, of all frames together.
         mode: see `iwp.overlay.render`.
+        look: how it looks.
     """
     rank = np.asarray(ranks, dtype=np.int32)
     assert rank.shape == (layout.n,)
     for picture, tokens in _shown(media, layout):
-        yield Image.fromarray(paint(picture, tokens, rank, keep, mode))
+        yield Image.fromarray(paint(picture, tokens, rank, keep, mode, look))
 
 
 def differences(
-    media: Media, layout: VisualLayout, left: Sequence[int], right: Sequence[int]
+    media: Media,
+    layout: VisualLayout,
+    left: Sequence[int],
+    right: Sequence[int],
+    *,
+    look: Look = USUAL,
 ) -> Iterator[Image.Image]:
     """Paint on every frame where two methods differ: see `iwp.overlay.difference`."""
     on_left, on_right = (np.isin(np.arange(layout.n), kept) for kept in (left, right))
     for picture, tokens in _shown(media, layout):
-        yield Image.fromarray(paint_difference(picture, tokens, on_left, on_right))
+        yield Image.fromarray(paint_difference(picture, tokens, on_left, on_right, look=look))
 
 
 def sheet(pictures: Sequence[Image.Image]) -> Image.Image:

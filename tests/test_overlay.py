@@ -88,7 +88,7 @@ def test_mask() -> None:
 
 def test_outline() -> None:
     image = np.asarray(render(GREY, LAYOUT, RANKS, 2, "outline"))
-    expected = _paint({(50, 52, 56): ~KEPT, (100, 100, 100): KEPT, (255, 213, 74): RIM})
+    expected = _paint({(51, 52, 56): ~KEPT, (100, 100, 100): KEPT, (255, 213, 74): RIM})
     np.testing.assert_array_equal(image, expected)
 
 

@@ -56,6 +56,8 @@ def written(exports: Exports, shown: str, *kept: tuple[int, ...], **other: Any) 
             "mode": "mask",
             "side": "right",
             "percent": 25.0,
+            "dim": 0.78,
+            "palette": "viridis",
             "kept": [kept_bits(N, tokens) for tokens in kept],
             **other,
         }
@@ -94,6 +96,19 @@ def test_every_mode_and_the_difference_are_burnt_in(exports: Exports, shown: str
     assert red - blue > (ONLY_LEFT[0] - ONLY_LEFT[2]) * 0.3
 
 
+def test_the_look_is_the_one_on_the_page(exports: Exports, shown: str) -> None:
+    def mean(**look: Any) -> float:
+        return float(frames(written(exports, shown, FIRST, **look))[1][1].mean())
+
+    assert mean(dim=0.2) > mean() + 80  # a frame whose patches are dropped
+    assert mean(dim=1.0) < mean() - 20
+    heat = [
+        frames(written(exports, shown, FIRST, mode="heat", palette=palette))[0][1][:, :, 0].mean()
+        for palette in ("viridis", "cividis")
+    ]
+    assert abs(heat[0] - heat[1]) > 5
+
+
 @pytest.mark.parametrize(
     "wrong",
     [
@@ -106,6 +121,12 @@ def test_every_mode_and_the_difference_are_burnt_in(exports: Exports, shown: str
         {"percent": "NaN"},
         {"percent": float("inf")},
         {"mode": ["mask"]},
+        {"percent": 101},
+        {"dim": None},
+        {"dim": 1.5},
+        {"dim": "NaN"},
+        {"palette": "jet"},
+        {"palette": ["viridis"]},
     ],
 )
 def test_what_the_browser_says_is_checked(

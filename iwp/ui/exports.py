@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import math
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Final, cast
+from typing import TYPE_CHECKING, Final, cast, get_args
 
 import gradio as gr
 from gradio import processing_utils
@@ -14,6 +13,7 @@ from gradio.data_classes import FileData
 
 from iwp import overlay, overlay_video
 from iwp.errors import IWPError
+from iwp.overlay import USUAL, Look, Palette
 from iwp.ui import text
 from iwp.ui.api import sentences
 from iwp.ui.download import DownloadData
@@ -55,16 +55,18 @@ class Exports:
             try:
                 shown_id, kept, mode = event.id, list(event.kept), _MODES.get(event.mode, "mask")
                 side, percent = event.side, float(event.percent)
+                look = Look(float(event.dim), event.palette)
             except (AttributeError, TypeError, ValueError):
                 raise IWPError(text.NO_PICK) from None
-            if not math.isfinite(percent):
+            usable = 0 <= percent <= 100 and 0 <= look.dim <= 1  # which no NaN is
+            if not usable or look.palette not in get_args(Palette):
                 raise IWPError(text.NO_PICK)
             n = shown.n if shown_id == shown.id else 0
             tokens = [picked_tokens(bits, n) for bits in kept[:2]]
             if not tokens:
                 raise IWPError(text.NO_PICK)
-            pictures = painted(asked.media, ranked, tokens, mode, left=side == "left")
-            name = f"tokens_{min(max(percent, 0.0), 100.0):.1f}pct.mp4"
+            pictures = painted(asked.media, ranked, tokens, mode, look, left=side == "left")
+            name = f"tokens_{percent:.1f}pct.mp4"
             written = self._written(name, pictures, asked.media)
             return DownloadData(file=FileData(path=written, orig_name=name))
 
@@ -80,6 +82,7 @@ def painted(
     ranked: Ranked | Recording,
     tokens: list[tuple[int, ...]],
     mode: Mode,
+    look: Look = USUAL,
     *,
     left: bool,
 ) -> Iterator[Image]:
@@ -90,10 +93,11 @@ def painted(
         ranked: where its visual tokens lie, and their order on both sides.
         tokens: numbers of the kept ones, of one side or of two.
         mode: how one side is painted.
+        look: how dark and in which colours.
         left: whether that one side is the left one.
     """
     if len(tokens) == 2:
-        return overlay_video.differences(media, ranked.layout, *tokens)
+        return overlay_video.differences(media, ranked.layout, *tokens, look=look)
     ranking = ranked.rival if left and ranked.rival is not None else ranked.ranking
     ranks = overlay.kept_first(cast("list[int]", ranking.ranks.tolist()), tokens[0])
-    return overlay_video.frames(media, ranked.layout, ranks, len(tokens[0]), mode)
+    return overlay_video.frames(media, ranked.layout, ranks, len(tokens[0]), mode, look)

@@ -316,6 +316,8 @@ find(".export").addEventListener("click", (event) => {
     side: view.side,
     kept: shownSides().map((side) => encodeBits(side.kept)),
     percent: view.drawn,
+    dim: look.dim,
+    palette: look.palette,
   });
 });
 

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import base64
+import io
 from collections.abc import Callable
 from pathlib import Path
 
+import av
 import numpy as np
 import pytest
 from PIL import Image
@@ -268,8 +270,23 @@ def test_the_mp4_plays_in_the_browser(compared: Visit, pictures_folder: Path) ->
     assert duration == pytest.approx(1.6, abs=0.1)
     assert ended == pytest.approx(duration, abs=0.1)
     compared.wait_for_text(".export", "Save MP4")
-    with page.expect_download():  # the same file again
+    with page.expect_download() as download:  # the same file again
         page.click(".export")
+    assert Path(download.value.path()).read_bytes() == data
+    page.click(".looks summary")
+    page.focus(".dim")
+    page.keyboard.press("Home")
+    compared.wait_for_text(".export", "Save MP4")
+    with page.expect_download() as download:
+        page.click(".export")
+    lighter = Path(download.value.path()).read_bytes()
+    assert brightness(lighter) > brightness(data) + 40
+
+
+def brightness(film: bytes) -> float:
+    """Mean grey of a video's first frame."""
+    with av.open(io.BytesIO(film)) as file:
+        return float(next(file.decode(video=0)).to_ndarray(format="gray").mean())
 
 
 @pytest.mark.slow
