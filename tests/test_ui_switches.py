@@ -179,13 +179,24 @@ def test_settings_of_another_model_are_not_taken_for_chosen(
     assert tab.asked is not None
     assert tab.asked.sides.knobs == Knobs()
     assert tab.asked.sides.right.bandwidth == "median"  # type: ignore[attr-defined]
-    _, _, menu, _, *fields = switches.named(TAB)
+    _, _, menu, _, *fields = switches.shown(TAB)
     assert menu["value"] == "deeper"
     assert dict(zip(NAMES, fields, strict=True))["bandwidth"]["value"] == "median"
     # From here on what is in the fields was chosen, and they are left alone.
-    assert switches.named(TAB)[2:] == (gr.skip(),) * (2 + len(NAMES))
+    assert switches.shown(TAB)[2:] == (gr.skip(),) * (2 + len(NAMES))
     begin(handlers, picture, "What?", 0.5, max_new_tokens=2)
     assert tab.asked.sides.knobs.max_new_tokens == 2
+
+
+def test_a_page_that_opens_fills_in_no_settings_that_it_shows_already(switches: Switches) -> None:
+    head, about, *rest = switches.shown(TAB)
+    assert "tiny-llava-onevision" in head
+    assert text.OTHER_MODEL in about
+    assert rest == [gr.skip()] * (2 + len(NAMES))
+    list(switches.switch("deeper", SimpleNamespace(session_hash="other")))  # type: ignore[arg-type]
+    _, _, menu, _, *fields = switches.shown(TAB)
+    assert menu["value"] == "deeper"
+    assert dict(zip(NAMES, fields, strict=True))["bandwidth"]["value"] == "median"
 
 
 def test_while_nothing_is_loaded_the_page_says_so(

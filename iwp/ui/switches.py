@@ -65,13 +65,13 @@ class Switches:
         yield self._shown(text.SWITCHED.format(name), request)
 
     def shown(self, request: gr.Request) -> tuple[Any, ...]:
-        """What a page that is opened shows: the model may have been changed since the start."""
-        return self._shown("", request)
+        """What a page shows that is opened or asks: somebody may have changed the model.
 
-    def named(self, request: gr.Request) -> tuple[Any, ...]:
-        """Head and sentence alone, for a page that asks; all where its settings are another's."""
+        Head and sentence alone, or everything where the settings are another model's: what a
+        visitor may have chosen meanwhile is left alone.
+        """
         visitor = self._handlers.visitors.get(request.session_hash)
-        shown = visitor.filled == self._engine.source
+        shown = visitor.filled == self._engine.source and self._there()
         now = self._shown("", request)
         return (*now[:2], *(gr.skip() for _ in now[2:])) if shown else now
 

@@ -141,7 +141,7 @@ def wire(
         asking.models.load.click(
             steady(switches.switch), asking.models.menu, own, **_PRIVATE, **_SWITCH
         )
-        begun.success(switches.named, None, own, queue=False, **_PRIVATE)
+        begun.success(switches.shown, None, own, queue=False, **_PRIVATE)
         # Before a link's settings are filled in.
         opened = demo.load(switches.shown, None, own, queue=False, **_PRIVATE).then
     loaded = opened(
