@@ -22,6 +22,12 @@ if TYPE_CHECKING:
 CHROMIUM = Path("/usr/bin/chromium")
 ARGUMENTS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking"]
 PATIENCE_MS = 60_000
+# gradio mounts its parts one after the other; the static gallery is there at once.
+MOUNTED = """() => {
+    const there = (part) => document.querySelector(part);
+    const parts = ["#question", "#compare", "#baseline textarea", "#pruned textarea", ".share-bar"];
+    return there(".token-map")?.tokenMap && (!window.gradio_config || parts.every(there));
+}"""
 
 
 @pytest.fixture(scope="session")
@@ -79,7 +85,7 @@ class Visit:
         self.page.goto("about:blank")
         del self.complaints[said:]
         self.page.goto(address)
-        self.page.wait_for_selector(".token-map")
+        self.page.wait_for_function(MOUNTED)
 
     def wait_for_text(self, selector: str, text: str) -> None:
         """Wait until an element shows a text."""
@@ -125,7 +131,7 @@ def visit(browser: Browser, address: str) -> Iterator[Callable[..., Visit]]:
             lambda said: visit.complaints.append(said.text) if said.type == "error" else None,
         )
         page.goto(url)
-        page.wait_for_selector(".token-map")
+        page.wait_for_function(MOUNTED)
         visits.append(visit)
         return visit
 
