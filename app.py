@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 from collections.abc import Sequence
 from dataclasses import replace
@@ -22,6 +23,8 @@ from iwp.ui import build_demo, launch_options  # noqa: E402
 from iwp.ui.forked import ForkedEngine  # noqa: E402
 
 if TYPE_CHECKING:
+    import gradio as gr
+
     from iwp.ui.backend import Backend
 
 LONGEST_LOAN_S = 120  # a GPU is lent to one comparison for at most this long
@@ -33,15 +36,14 @@ def main(argv: Sequence[str] | None = None) -> int:
     The address follows GRADIO_SERVER_NAME and GRADIO_SERVER_PORT; 127.0.0.1:7860 otherwise.
 
     Returns:
-        The exit code: 2 when the model, the device or a setting cannot be used.
+        The exit code: 2 when the model, the device, a setting or the address cannot be used.
     """
     try:
         settings = _settings(argv)
-        demo = build_demo(_engine(settings), settings)
+        _serve(build_demo(_engine(settings), settings))
     except IWPError as error:
         print(f"app.py: {error}", file=sys.stderr)
         return 2
-    demo.launch(**launch_options())
     return 0
 
 
@@ -59,6 +61,24 @@ def _engine(settings: Settings) -> Backend:
     except DeadlineError as error:  # the limit may be meant for smaller pictures or questions
         print(f"app.py: The warm-up was cut short. {error}", file=sys.stderr)
     return engine
+
+
+def _serve(demo: gr.Blocks) -> None:
+    """Serve the page until interrupted.
+
+    Raises:
+        IWPError: at this address it cannot be served.
+    """
+    # At the start gradio asks its own page for a sign of life. A proxy could not find it.
+    hosts = (os.environ.get("no_proxy") or os.environ.get("NO_PROXY"), "127.0.0.1", "localhost")
+    os.environ["no_proxy"] = os.environ["NO_PROXY"] = ",".join(filter(None, hosts))
+    try:
+        demo.launch(**launch_options())
+    except (OSError, OverflowError) as error:
+        raise IWPError(
+            "The page cannot be served. Check the environment's GRADIO_SERVER_NAME and "
+            f"GRADIO_SERVER_PORT: {error}"
+        ) from error
 
 
 def _settings(argv: Sequence[str] | None) -> Settings:

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from types import SimpleNamespace
 from typing import Any
+from urllib.request import proxy_bypass
 
+import gradio as gr
+import httpx
 import pytest
 
 import app
@@ -102,6 +105,40 @@ def test_a_warm_up_that_fails_is_one_sentence(
     monkeypatch.setattr(app, "spaces", None)
     assert start(monkeypatch, Fake(IWPError("Out of memory.")), code=2) is None
     assert capsys.readouterr().err == "app.py: Out of memory.\n"
+
+
+def test_an_address_that_cannot_be_served_is_one_sentence(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(app, "spaces", None)
+    monkeypatch.setattr(app, "launch_options", lambda: {"server_port": 70_000, "quiet": True})
+    with gr.Blocks() as page:
+        fake = Fake()
+        fake.launch = page.launch  # type: ignore[method-assign]
+    start(monkeypatch, fake, code=2)
+    said = capsys.readouterr().err
+    assert said.count("\n") == 1
+    assert "GRADIO_SERVER_PORT" in said
+
+
+@pytest.mark.parametrize("spelling", ["no_proxy", "NO_PROXY"])
+def test_a_proxy_is_not_asked_for_the_page_itself(
+    monkeypatch: pytest.MonkeyPatch, spelling: str
+) -> None:
+    for name in ("HTTP_PROXY", "http_proxy", "ALL_PROXY", "all_proxy"):
+        monkeypatch.setenv(name, "http://127.0.0.1:9")  # nobody listens there
+    for name in ("no_proxy", "NO_PROXY"):
+        monkeypatch.setenv(name, "intranet.example" if name == spelling else "")
+    served = {"quiet": True, "prevent_thread_lock": True}
+    monkeypatch.setattr(app, "launch_options", lambda: served)
+    with gr.Blocks() as page:
+        gr.HTML("Hello")
+    app._serve(page)
+    try:
+        assert httpx.get(page.local_url, timeout=60).is_success
+    finally:
+        page.close()
+    assert proxy_bypass("intranet.example")
 
 
 def test_a_lent_gpu_is_asked_for_per_comparison(monkeypatch: pytest.MonkeyPatch) -> None:
