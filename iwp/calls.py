@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from iwp.budget import USUAL_BUDGET
 from iwp.engine import Engine, choose_method
 from iwp.types import Media
 from iwp.video import open_media
@@ -22,14 +23,12 @@ if TYPE_CHECKING:
 
     Picture = str | PathLike[str] | Image | Media
 
-_BUDGET = 0.222
-
 
 def compare(
     vlm: VLM,
     image: Picture,
     question: str,
-    budget: Budget = _BUDGET,
+    budget: Budget = USUAL_BUDGET,
     *,
     method: Pruner | str | None = None,
     against: Pruner | str | None = None,
@@ -97,7 +96,7 @@ def rank(vlm: VLM, image: Picture, question: str, *, method: Pruner | str | None
 
 
 def _method(vlm: VLM, named: Pruner | str | None) -> Pruner | None:
-    return choose_method(vlm, _BUDGET, named) if isinstance(named, str) else named
+    return choose_method(vlm, USUAL_BUDGET, named) if isinstance(named, str) else named
 
 
 def _open(vlm: VLM, image: Picture) -> Media:

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from iwp import marked
+from iwp.budget import USUAL_BUDGET
 from iwp.errors import InputError
 from iwp.layer_average import layer_average
 from iwp.pruners import PRUNERS
@@ -18,7 +19,6 @@ if TYPE_CHECKING:
 
 _NAME, _COMMAND = "methods", "python -m iwp methods --write README.md"
 _LAYERS = 28  # of the 7B models that the papers compare on
-_BUDGET = 0.222
 _MANY = 1_000_000  # so many tokens that whole ones do not show
 _ARXIV = "https://arxiv.org/abs/"
 
@@ -41,7 +41,7 @@ class Entry:
     kept_at_average: float | None
 
 
-def entries(layers: int = _LAYERS, budget: float = _BUDGET) -> list[Entry]:
+def entries(layers: int = _LAYERS, budget: float = USUAL_BUDGET) -> list[Entry]:
     """Every method of `PRUNERS` at a budget, on a decoder of so many layers."""
     found = []
     for kind in PRUNERS.values():
@@ -70,7 +70,7 @@ def fate(method: Pruner) -> str:
     return "merged" if method.merges else "dropped"
 
 
-def markdown(layers: int = _LAYERS, budget: float = _BUDGET) -> str:
+def markdown(layers: int = _LAYERS, budget: float = USUAL_BUDGET) -> str:
     """The table for the README, without an end of line."""
     share = percent(budget)
     head = (
@@ -87,7 +87,7 @@ def markdown(layers: int = _LAYERS, budget: float = _BUDGET) -> str:
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)
 
 
-def text(layers: int = _LAYERS, budget: float = _BUDGET) -> str:
+def text(layers: int = _LAYERS, budget: float = USUAL_BUDGET) -> str:
     """The table for a terminal, and what a budget means for each method."""
     rows: list[tuple[str, ...]] = [
         ("method", "paper", "cut", "others", "kept", "average", "kept*", "the budget is")

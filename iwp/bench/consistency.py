@@ -17,7 +17,7 @@ from torch import Tensor
 from iwp import adapters
 from iwp.adapters.base import VLM
 from iwp.bench import output
-from iwp.budget import check_budget
+from iwp.budget import USUAL_BUDGET, check_budget
 from iwp.engine import choose_method
 from iwp.generate import look
 from iwp.pruners import LayerView, Pruner
@@ -87,7 +87,7 @@ def _parse(argv: list[str]) -> argparse.Namespace:
     parser.add_argument("--model", default="demo", help="demo, a local folder or a Hub id")
     parser.add_argument("--pictures", type=int, default=40, help="scenes, one question each")
     parser.add_argument("--seed", type=int, default=1)
-    parser.add_argument("--budget", type=float, default=0.222, help="fraction to keep")
+    parser.add_argument("--budget", type=float, default=USUAL_BUDGET, help="fraction to keep")
     parser.add_argument("--threads", type=int, default=1, help="CPU threads")
     parser.add_argument("--out", type=Path, default=Path("bench"), help="folder for the results")
     return parser.parse_args(argv)

@@ -19,6 +19,7 @@ from tqdm import tqdm
 
 from iwp import options
 from iwp.adapters import load
+from iwp.budget import USUAL_BUDGET
 from iwp.contest import Contest
 from iwp.engine import choose_method
 from iwp.errors import InputError, IWPError
@@ -48,7 +49,7 @@ class PrunedModel(lmms):
         self,
         pretrained: str = "demo",
         pruner: str = "iwp",
-        budget: float | str = 0.222,
+        budget: float | str = USUAL_BUDGET,
         convention: Convention = "cut",
         layer: int | None = None,
         frames: int = 32,

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from PIL import Image
 
+from iwp.budget import USUAL_BUDGET
 from iwp.errors import InputError
 from iwp.gallery import palette
 from iwp.recordings import digest
@@ -30,7 +31,6 @@ if TYPE_CHECKING:
     from iwp.ui.examples import Examples
 
 _FILES: Final = Path(__file__).with_name("files")
-_BUDGET: Final = 0.222
 _THUMBNAIL: Final = 104  # pixels, twice what is shown
 # What gradio hands the script are arguments here.
 _OVERLAY: Final = "function overlayWidget(element, props, trigger, watch) {{\n{}\n}}\n"
@@ -122,7 +122,7 @@ def _frame(
     folder: Path,
 ) -> list[Path]:
     """Everything but the examples themselves."""
-    left, right = _sides(recordings, _BUDGET).titles
+    left, right = _sides(recordings, USUAL_BUDGET).titles
     named = {
         "Model": recordings.model,
         "Device": recordings.device,
@@ -208,9 +208,9 @@ def _example(
             run_id=str(number),
             media=media,
             question=one.question,
-            budget=_BUDGET,
+            budget=USUAL_BUDGET,
             picture=upload.served_copy(media.frames[0], cache),
-            sides=_sides(recordings, _BUDGET),
+            sides=_sides(recordings, USUAL_BUDGET),
             frames=upload.served_frames(media, cache),
         )
         map_data = token_map.ranked(asked, one)

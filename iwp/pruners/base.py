@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import torch
 
-from iwp.budget import Budget, check_budget, keep_count
+from iwp.budget import USUAL_BUDGET, Budget, check_budget, keep_count
 from iwp.errors import InputError
 from iwp.layer_average import Plan, budget_for
 from iwp.types import Embeddings, Ranking, Tower
@@ -214,7 +214,7 @@ class Pruner(ABC):
     merges: ClassVar[bool] = False
     nested: ClassVar[bool] = True
 
-    budget: Budget = 0.222
+    budget: Budget = USUAL_BUDGET
     layer: int = 4
 
     def __post_init__(self) -> None:

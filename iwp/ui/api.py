@@ -10,7 +10,7 @@ import gradio as gr
 from gradio.data_classes import FileDataDict
 
 from iwp import report
-from iwp.budget import check_budget
+from iwp.budget import USUAL_BUDGET, check_budget
 from iwp.errors import IWPError
 from iwp.ui import sides, text, upload
 
@@ -25,7 +25,7 @@ def endpoint(engine: Backend, settings: Settings) -> Callable[..., dict[str, Any
     def compare(
         image: FileDataDict,
         question: str,
-        budget: float = 0.222,
+        budget: float = USUAL_BUDGET,
         method: str = sides.FIRST,
         against: str | None = None,
         convention: str = "cut",

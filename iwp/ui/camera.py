@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Final
 import gradio as gr
 
 from iwp import media, overlay
-from iwp.budget import check_budget, keep_count
+from iwp.budget import USUAL_BUDGET, check_budget, keep_count
 from iwp.errors import IWPError
 from iwp.ui import text
 
@@ -25,7 +25,6 @@ SLOWEST_S: Final = 0.5  # below two frames a second nothing looks alive
 _EVERY_S: Final = 0.1
 _LONGEST_S: Final = 600  # of one stream: a forgotten camera frees the device
 _MAX_PIXELS: Final = 4_000_000
-_BUDGET: Final = 22.2
 
 
 class CameraFrame(gr.Image):
@@ -65,7 +64,7 @@ class Camera:
                         elem_id="camera-frame",
                     )
                     budget = gr.Slider(
-                        1, 100, _BUDGET, step=0.1, label=text.CAMERA_BUDGET, buttons=[]
+                        1, 100, 100 * USUAL_BUDGET, step=0.1, label=text.CAMERA_BUDGET, buttons=[]
                     )
                 with gr.Column(min_width=300):
                     live = gr.HTML(

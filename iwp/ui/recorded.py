@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 import gradio as gr
 
+from iwp.budget import USUAL_BUDGET
 from iwp.errors import IWPError
 from iwp.events import Ranked
 from iwp.ui import knobs, links, sides, token_map
@@ -23,7 +24,6 @@ if TYPE_CHECKING:
     from iwp.ui.shelf import Shelf
     from iwp.ui.visitors import Asked, Visitor
 
-_USUAL_BUDGET: Final = 0.222
 _OUTPUTS: Final = 7
 _Found: TypeAlias = "tuple[str, Recording]"  # a file and what was recorded of it
 
@@ -54,7 +54,7 @@ class Recorded:
         So does the sentence about what a link says and the page cannot use.
         """
         visitor = self._handlers.visitors.get(request.session_hash)
-        chosen = budget or _USUAL_BUDGET  # gradio sends 0 for an empty number
+        chosen = budget or USUAL_BUDGET  # gradio sends 0 for an empty number
         found = self._found((video, picture), question, (left, right, convention), settings)
         if found is None or found[1].at(chosen) is None:
             return _unchanged()
