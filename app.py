@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import os
 import sys
 from collections.abc import Sequence
 from dataclasses import replace
@@ -18,7 +17,7 @@ spaces: Any = import_module("spaces") if find_spec("spaces") else None
 from iwp import flags  # noqa: E402
 from iwp.engine import Engine  # noqa: E402
 from iwp.errors import DeadlineError, IWPError  # noqa: E402
-from iwp.settings import Settings  # noqa: E402
+from iwp.settings import Settings, ask_no_proxy_for_loopback  # noqa: E402
 from iwp.ui import build_demo, launch_options  # noqa: E402
 from iwp.ui.forked import ForkedEngine  # noqa: E402
 
@@ -69,9 +68,7 @@ def _serve(demo: gr.Blocks) -> None:
     Raises:
         IWPError: at this address it cannot be served.
     """
-    # At the start gradio asks its own page for a sign of life. A proxy could not find it.
-    hosts = (os.environ.get("no_proxy") or os.environ.get("NO_PROXY"), "127.0.0.1", "localhost")
-    os.environ["no_proxy"] = os.environ["NO_PROXY"] = ",".join(filter(None, hosts))
+    ask_no_proxy_for_loopback()  # at the start gradio asks its own page for a sign of life
     try:
         demo.launch(**launch_options())
     except (OSError, OverflowError) as error:

@@ -1,4 +1,4 @@
-"""What an operator can set, and the only place where the environment is read."""
+"""What an operator can set, and the only place where the environment is read and changed."""
 
 from __future__ import annotations
 
@@ -92,6 +92,12 @@ class Settings:
             models=_names(source, "IWP_MODELS"),
             fast_decode=_switch(source, "IWP_FAST_DECODE"),
         )
+
+
+def ask_no_proxy_for_loopback() -> None:
+    """Take this machine out of what the environment's HTTP proxy is asked for; it cannot know."""
+    hosts = (os.environ.get("no_proxy") or os.environ.get("NO_PROXY"), "127.0.0.1", "localhost")
+    os.environ["no_proxy"] = os.environ["NO_PROXY"] = ",".join(filter(None, hosts))
 
 
 def _whole(source: Mapping[str, str], name: str, default: int) -> int:

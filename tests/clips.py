@@ -167,3 +167,14 @@ def _gif(shown: list[np.ndarray], times: Sequence[int]) -> bytes:
     # Told apart by a pixel, or Pillow would put equal frames together.
     pictures[0].save(made, "GIF", save_all=True, append_images=pictures[1:], duration=gaps)
     return made.getvalue()
+
+
+def drawn(seed: int, n: int = 13) -> list[np.ndarray]:
+    """Frames on which a square goes to the right."""
+    colour = np.random.default_rng(seed).integers(0, 256, 3)
+    frames = []
+    for i in range(n):
+        frame = np.full((96, 160, 3), 210, np.uint8)
+        frame[30:60, 8 * i : 8 * i + 30] = colour
+        frames.append(frame)
+    return frames

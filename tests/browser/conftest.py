@@ -14,6 +14,7 @@ from PIL import Image, ImageDraw
 
 from iwp.settings import Settings
 from iwp.ui import build_demo, launch_options
+from tests import clips
 from tests.browser.fake import FakeEngine
 
 if TYPE_CHECKING:
@@ -171,3 +172,11 @@ def pictures_folder(
     folder = Path(named) if named else tmp_path_factory.mktemp("pictures")
     folder.mkdir(parents=True, exist_ok=True)
     return folder
+
+
+@pytest.fixture
+def clip(tmp_path: Path) -> Path:
+    """A video of four sampled frames on which a square goes to the right."""
+    path = tmp_path / "never_seen.mp4"
+    path.write_bytes(clips.film("mp4", clips.drawn(7)))
+    return path

@@ -2,18 +2,13 @@
 
 from __future__ import annotations
 
-import base64
-import io
 from collections.abc import Callable
 from pathlib import Path
 
-import av
-import numpy as np
 import pytest
 from PIL import Image
 
 from iwp.budget import keep_count
-from tests import clips
 from tests.browser.conftest import Visit
 from tests.browser.moves import choose, drag, look
 from tests.browser.tokens import FRAME_SIDE
@@ -23,24 +18,6 @@ Open = Callable[..., Visit]
 QUESTION = "What moves?"
 FRAMES = 4
 N = FRAMES * FRAME_SIDE**2 + 1
-
-
-def drawn(seed: int, n: int = 13) -> list[np.ndarray]:
-    """Frames on which a square goes to the right."""
-    colour = np.random.default_rng(seed).integers(0, 256, 3)
-    frames = []
-    for i in range(n):
-        frame = np.full((96, 160, 3), 210, np.uint8)
-        frame[30:60, 8 * i : 8 * i + 30] = colour
-        frames.append(frame)
-    return frames
-
-
-@pytest.fixture
-def clip(tmp_path: Path) -> Path:
-    path = tmp_path / "never_seen.mp4"
-    path.write_bytes(clips.film("mp4", drawn(7)))
-    return path
 
 
 def give(opened: Visit, clip: Path) -> None:
@@ -236,57 +213,6 @@ def test_two_methods_differ_frame_by_frame(visit: Open, clip: Path) -> None:
     bars = [int(words) for words in opened.page.locator(".tally b").all_inner_texts()]
     _, left, right, both = opened.view("counts")
     assert sum(bars) in (left + right + both, left + right + both - 1)
-
-
-PLAYED = """async (data) => {
-    const video = document.createElement("video");
-    video.muted = true;
-    video.src = "data:video/mp4;base64," + data;
-    document.body.append(video);
-    await new Promise((done, failed) => {
-        video.addEventListener("loadeddata", done);
-        video.addEventListener("error", () => failed(video.error.message));
-    });
-    video.currentTime = 0.85;
-    await new Promise((done) => video.addEventListener("seeked", done));
-    await video.play();
-    await new Promise((done) => video.addEventListener("ended", done));
-    return [video.videoWidth, video.videoHeight, video.duration, video.currentTime];
-}"""
-
-
-def test_the_mp4_plays_in_the_browser(compared: Visit, pictures_folder: Path) -> None:
-    page = compared.page
-    page.click(".presets button:text-is('11.1 %')")
-    compared.wait_for_text("#status", "Done")
-    page.focus(".export")
-    with page.expect_download() as download:
-        page.keyboard.press("Enter")
-    assert download.value.suggested_filename == "tokens_11.1pct.mp4"
-    data = Path(download.value.path()).read_bytes()
-    (pictures_folder / "kept.mp4").write_bytes(data)
-    width, height, duration, ended = page.evaluate(PLAYED, base64.b64encode(data).decode())
-    assert (width, height) == (160, 96)
-    assert duration == pytest.approx(1.6, abs=0.1)
-    assert ended == pytest.approx(duration, abs=0.1)
-    compared.wait_for_text(".export", "Save MP4")
-    with page.expect_download() as download:  # the same file again
-        page.click(".export")
-    assert Path(download.value.path()).read_bytes() == data
-    page.click(".looks summary")
-    page.focus(".dim")
-    page.keyboard.press("Home")
-    compared.wait_for_text(".export", "Save MP4")
-    with page.expect_download() as download:
-        page.click(".export")
-    lighter = Path(download.value.path()).read_bytes()
-    assert brightness(lighter) > brightness(data) + 40
-
-
-def brightness(film: bytes) -> float:
-    """Mean grey of a video's first frame."""
-    with av.open(io.BytesIO(film)) as file:
-        return float(next(file.decode(video=0)).to_ndarray(format="gray").mean())
 
 
 @pytest.mark.slow

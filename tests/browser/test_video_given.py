@@ -14,7 +14,7 @@ from PIL import Image
 from tests import clips
 from tests.browser.conftest import Visit, serve
 from tests.browser.fake import FakeEngine
-from tests.browser.test_video import FRAMES, compare, drawn, give, where
+from tests.browser.test_video import FRAMES, compare, give, where
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
 Open = Callable[..., Visit]
@@ -25,7 +25,7 @@ def hevc(path: Path) -> None:
     with av.open(str(path), "w", format="mp4") as file:
         stream = file.add_stream("libx265", rate=10, options={"x265-params": "log-level=none"})
         stream.width, stream.height, stream.pix_fmt = 160, 96, "yuv420p"
-        for pixels in drawn(3):
+        for pixels in clips.drawn(3):
             file.mux(stream.encode(av.VideoFrame.from_ndarray(pixels, format="rgb24")))
         file.mux(stream.encode(None))
 
@@ -36,7 +36,7 @@ def test_other_kinds_show_their_frames(visit: Open, tmp_path: Path, kind: str) -
     if kind == "hevc":
         hevc(path)
     else:
-        path.write_bytes(clips.film(kind, drawn(3)))
+        path.write_bytes(clips.film(kind, clips.drawn(3)))
     opened = compare(visit(), path)
     assert opened.page.locator("#clip img").count() == FRAMES
     assert where(opened).startswith("1 of 4")
@@ -54,7 +54,10 @@ def _png(path: Path) -> None:
     [
         (lambda path: path.write_bytes(clips.music(cover=False)), "only sound or text"),
         (_png, "open a still picture as a picture"),
-        (lambda path: path.write_bytes(clips.film("mp4", drawn(1))[:700]), "damaged or cut off"),
+        (
+            lambda path: path.write_bytes(clips.film("mp4", clips.drawn(1))[:700]),
+            "damaged or cut off",
+        ),
     ],
     ids=["sound", "picture", "cut"],
 )
@@ -76,7 +79,7 @@ def test_what_is_no_video_is_said_at_once(
 
 def test_the_open_tab_decides(visit: Open, tmp_path: Path, picture: Path) -> None:
     path = tmp_path / "clip.mp4"
-    path.write_bytes(clips.film("mp4", drawn(5)))
+    path.write_bytes(clips.film("mp4", clips.drawn(5)))
     opened = visit()
     opened.upload(picture)
     compare(opened, path)
@@ -97,8 +100,8 @@ def shop(engine: FakeEngine, tmp_path_factory: pytest.TempPathFactory) -> Iterat
     """A page with a picture and a clip among its examples."""
     folder = tmp_path_factory.mktemp("examples")
     Image.new("RGB", (120, 90), "red").save(folder / "red.png")
-    Image.fromarray(drawn(9)[0]).save(folder / "clip.jpg")
-    (folder / "clip.mp4").write_bytes(clips.film("mp4", drawn(9)))
+    Image.fromarray(clips.drawn(9)[0]).save(folder / "clip.jpg")
+    (folder / "clip.mp4").write_bytes(clips.film("mp4", clips.drawn(9)))
     entries = [
         {"image": "red.png", "question": "Is it red?"},
         {"image": "clip.jpg", "video": "clip.mp4", "question": "Which way?"},

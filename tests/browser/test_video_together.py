@@ -7,19 +7,11 @@ from pathlib import Path
 
 import pytest
 
-from tests import clips
 from tests.browser.conftest import serve
 from tests.browser.fake import FakeEngine
-from tests.browser.test_video import Open, compare, drawn
+from tests.browser.test_video import Open, compare
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
-
-
-@pytest.fixture
-def clip(tmp_path: Path) -> Path:
-    path = tmp_path / "never_seen.mp4"
-    path.write_bytes(clips.film("mp4", drawn(7)))
-    return path
 
 
 @pytest.fixture(scope="module")
