@@ -75,7 +75,8 @@ class Catalogue:
             if place not in found:
                 names = {entry.name for entry in found.values()}
                 spelt = settings.model if place == own else source  # an engine's `source` is too
-                found[place] = _entry(spelt, _unlike(name, names), len(wanted) > 1)
+                unlike, revision = _unlike(name, names), settings.revision_of(spelt)
+                found[place] = _entry(spelt, unlike, revision, described=len(wanted) > 1)
         return cls(tuple(found.values()))
 
     def source(self, name: Any) -> str:
@@ -100,13 +101,13 @@ def _place(source: str) -> str:
     return str(Path(place).resolve()) if Path(place).is_dir() else place
 
 
-def _entry(source: str, name: str, described: bool) -> Entry:
+def _entry(source: str, name: str, revision: str, *, described: bool) -> Entry:
     if not described:
         return Entry(name, source)
-    folder = _folder(source)
+    folder = _folder(source, revision)
     if folder is None:
         return Entry(name, source)
-    check(source)
+    check(source, revision)
     files = [file for file in folder.rglob("*") if file.is_file()]
     return Entry(
         name=name,
@@ -117,13 +118,13 @@ def _entry(source: str, name: str, described: bool) -> Entry:
     )
 
 
-def _folder(source: str) -> Path | None:
+def _folder(source: str, revision: str) -> Path | None:
     """Where a model's files are; None where they are not on this machine."""
     place, _ = locate(source)
     if Path(place).is_dir():
         return Path(place)
     with suppress(Exception):  # not downloaded yet, or only in part
-        return Path(snapshot_download(place, local_files_only=True))
+        return Path(snapshot_download(place, revision=revision or None, local_files_only=True))
     return None
 
 

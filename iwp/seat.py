@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Final
 import torch
 
 from iwp import measure
-from iwp.adapters import load
+from iwp.adapters import check, load
 from iwp.errors import ModelError
 
 if TYPE_CHECKING:
@@ -81,6 +81,14 @@ class Seat:
         if torch.cuda.is_available():
             torch.cuda.empty_cache()
 
+    def check(self, source: str) -> None:
+        """Refuse a model before the one that is there has to go.
+
+        Raises:
+            ModelError: there is no such model, or IWP does not know its family.
+        """
+        check(source, self._settings.revision_of(source))
+
     def take(self, source: str) -> None:
         """Load a model onto the empty seat.
 
@@ -102,12 +110,9 @@ class Seat:
 
 
 def loaded(source: str, settings: Settings) -> VLM:
-    """A model, placed as the settings say; their revision is of their own model.
+    """A model, placed as the settings say.
 
     Raises:
         ModelError: it cannot be loaded.
     """
-    options = settings.loading
-    if source != settings.model:
-        options.pop("revision", None)
-    return load(source, **options)
+    return load(source, **{**settings.loading, "revision": settings.revision_of(source)})

@@ -65,9 +65,13 @@ class Settings:
 
     @property
     def loading(self) -> dict[str, str]:
-        """The keyword arguments of `iwp.load` that are set."""
+        """The keyword arguments of `iwp.load` that are set, for `model`."""
         names = ("device", "dtype", "attention", "device_map", "quantization", "revision")
         return {name: getattr(self, name) for name in names if getattr(self, name)}
+
+    def revision_of(self, source: str) -> str:
+        """The revision to load a model at: `revision` is that of `model` alone."""
+        return self.revision if source == self.model else ""
 
     @classmethod
     def from_env(cls, environ: Mapping[str, str] | None = None) -> Settings:

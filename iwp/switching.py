@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from iwp.adapters import check
 from iwp.errors import ModelError
 from iwp.events import Stage
 from iwp.run import Brake, Halted
@@ -44,7 +43,7 @@ def switch(seat: Seat, model: str, warm: Warm, name: str = "") -> Iterator[Event
     """
     before = seat.source
     name = name or Path(model).name
-    problem = _problem(partial(check, model), name, "cannot be loaded")
+    problem = _problem(partial(seat.check, model), name, "cannot be loaded")
     if problem is not None:  # while the old one is still there
         raise ModelError(problem)
     try:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 import pytest
+from huggingface_hub import constants
 
 from iwp.adapters.loading import DEMO_FOLDER
 from iwp.catalogue import Catalogue, Entry
@@ -53,7 +55,6 @@ def test_what_is_known_of_each(tiny_folder: Path) -> None:
 
 def test_a_licence_is_where_it_is_stated(tiny_folder: Path, tmp_path: Path) -> None:
     import json
-    import shutil
 
     folder = tmp_path / "stated"
     shutil.copytree(tiny_folder, folder)
@@ -62,6 +63,25 @@ def test_a_licence_is_where_it_is_stated(tiny_folder: Path, tmp_path: Path) -> N
     assert Catalogue.of(Settings(models=(str(folder),))).entries[1].licence == "mit"
     (folder / "README.md").write_text("---\nlicense: other\n---\n# Words\n")
     assert Catalogue.of(Settings(models=(str(folder),))).entries[1].licence == "other"
+
+
+def test_a_revision_is_the_pages_own_models(
+    tiny_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path))
+    for name, extra in (("model", 1000), ("other", 3000)):
+        repository = tmp_path / f"models--owner--{name}"
+        for branch, commit, size in (("main", "a" * 40, 0), ("old", "b" * 40, extra)):
+            snapshot = repository / "snapshots" / commit
+            shutil.copytree(tiny_folder, snapshot)
+            (snapshot / "notes.txt").write_bytes(bytes(size))
+            (repository / "refs").mkdir(exist_ok=True)
+            (repository / "refs" / branch).write_text(commit)
+    _, own, other = Catalogue.of(
+        Settings(model="owner/model", revision="old", models=("owner/other",))
+    ).entries
+    plain = sum(file.stat().st_size for file in tiny_folder.iterdir())
+    assert (own.nbytes, other.nbytes) == (plain + 1000, plain)
 
 
 def test_two_folders_of_one_name_can_be_told_apart(tiny_folder: Path, tmp_path: Path) -> None:

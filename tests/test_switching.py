@@ -267,5 +267,17 @@ def test_the_revision_is_the_first_models_own() -> None:
                 seats.loaded(source, Settings(model="a/b", revision="v2", device="cpu"))
     assert asked == [
         {"source": "a/b", "device": "cpu", "revision": "v2"},
-        {"source": "c/d", "device": "cpu"},
+        {"source": "c/d", "device": "cpu", "revision": ""},
     ]
+
+
+def test_a_model_is_checked_at_its_revision(
+    engine: Engine, other_folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[tuple[str, str]] = []
+    seat = engine._seat
+    seat._settings = Settings(model="a/b", revision="v2", device="cpu")
+    monkeypatch.setattr(seats, "check", lambda *given: asked.append(given))
+    seat.check("a/b")
+    list(switching.switch(seat, str(other_folder), engine._warmed))
+    assert asked == [("a/b", "v2"), (str(other_folder), "")]

@@ -67,10 +67,14 @@ def load(
     return read_model(model_id, ADAPTERS, placement, revision or None)
 
 
-def check(model_id: str) -> None:
+def check(model_id: str, revision: str | None = None) -> None:
     """Refuse a model before anything of it is loaded, as far as its name and its config tell.
+
+    Args:
+        model_id: as for `load`.
+        revision: as for `load`.
 
     Raises:
         ModelError: there is no such model, or IWP does not know its family.
     """
-    loading.check(model_id, ADAPTERS)
+    loading.check(model_id, ADAPTERS, revision or None)

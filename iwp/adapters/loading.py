@@ -58,14 +58,16 @@ def read_model(
     return VLM(model, processor, adapter, name, adapter.device, placement.attention, advice)
 
 
-def check(model_id: str, families: Mapping[str, type[Adapter]]) -> None:
+def check(
+    model_id: str, families: Mapping[str, type[Adapter]], revision: str | None = None
+) -> None:
     """Refuse a model that cannot be loaded, as far as its name and its config tell.
 
     Raises:
         ModelError: there is no such model, or its family is unknown.
     """
     source, name = locate(model_id)
-    _family(_config(source, name, None), name, families)
+    _family(_config(source, name, revision), name, families)
 
 
 def locate(model_id: str) -> tuple[str, str]:
