@@ -83,7 +83,7 @@ TABLES: dict[str, Table] = {
             (
                 *_varied("penalty", 1.0, 5.0, 10.0),
                 *_varied("growth", 1, 2, 4, 8),
-                *_varied("chunk", 1, 2),
+                *_varied("chunk", 1, 2, 8, 64),
             ),
         ),
         Table("scale", "Width of the kernel, and how heads are made comparable", _SCALES),
