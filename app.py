@@ -17,7 +17,14 @@ spaces: Any = import_module("spaces") if find_spec("spaces") else None
 from iwp import flags  # noqa: E402
 from iwp.engine import Engine  # noqa: E402
 from iwp.errors import DeadlineError, IWPError  # noqa: E402
-from iwp.settings import Settings, ask_no_proxy_for_loopback  # noqa: E402
+from iwp.settings import Settings, ask_no_proxy_for_loopback, check_port  # noqa: E402
+
+try:
+    check_port()  # gradio reads it while it is imported
+except IWPError as error:
+    print(f"app.py: {error}", file=sys.stderr)
+    sys.exit(2)
+
 from iwp.ui import build_demo, launch_options  # noqa: E402
 from iwp.ui.forked import ForkedEngine  # noqa: E402
 
@@ -71,7 +78,7 @@ def _serve(demo: gr.Blocks) -> None:
     ask_no_proxy_for_loopback()  # at the start gradio asks its own page for a sign of life
     try:
         demo.launch(**launch_options())
-    except (OSError, OverflowError) as error:
+    except OSError as error:
         raise IWPError(
             "The page cannot be served. Check the environment's GRADIO_SERVER_NAME and "
             f"GRADIO_SERVER_PORT: {error}"

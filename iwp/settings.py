@@ -98,6 +98,19 @@ class Settings:
         )
 
 
+def check_port() -> None:
+    """Refuse a port that Gradio would stumble over.
+
+    Raises:
+        IWPError: `GRADIO_SERVER_PORT` is no port.
+    """
+    text = os.environ.get("GRADIO_SERVER_PORT", "7860").strip()
+    if not (text.isdecimal() and int(text) < 2**16):
+        raise IWPError(
+            f"GRADIO_SERVER_PORT must be a whole number from 0 to {2**16 - 1}, not {text!r}."
+        )
+
+
 def ask_no_proxy_for_loopback() -> None:
     """Take this machine out of what the environment's HTTP proxy is asked for; it cannot know."""
     hosts = (os.environ.get("no_proxy") or os.environ.get("NO_PROXY"), "127.0.0.1", "localhost")

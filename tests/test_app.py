@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import os
+import socket
+import subprocess
+import sys
 from types import SimpleNamespace
 from typing import Any
 from urllib.request import proxy_bypass
@@ -111,14 +115,27 @@ def test_an_address_that_cannot_be_served_is_one_sentence(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr(app, "spaces", None)
-    monkeypatch.setattr(app, "launch_options", lambda: {"server_port": 70_000, "quiet": True})
-    with gr.Blocks() as page:
+    with socket.socket() as taken, gr.Blocks() as page:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        options = {"server_port": taken.getsockname()[1], "quiet": True}
+        monkeypatch.setattr(app, "launch_options", lambda: options)
         fake = Fake()
         fake.launch = page.launch  # type: ignore[method-assign]
-    start(monkeypatch, fake, code=2)
+        start(monkeypatch, fake, code=2)
     said = capsys.readouterr().err
     assert said.count("\n") == 1
     assert "GRADIO_SERVER_PORT" in said
+
+
+@pytest.mark.parametrize("port", ["abc", "70000", "-1", ""])
+def test_what_is_no_port_is_one_sentence(port: str) -> None:
+    environment = {**os.environ, "GRADIO_SERVER_PORT": port}
+    command = [sys.executable, app.__file__]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=120)
+    assert done.returncode == 2
+    assert done.stderr.count("\n") == 1
+    assert "GRADIO_SERVER_PORT must be" in done.stderr
 
 
 @pytest.mark.parametrize("spelling", ["no_proxy", "NO_PROXY"])

@@ -14,6 +14,7 @@ from iwp.engine import Engine
 from iwp.errors import IWPError
 from iwp.gallery import recorder
 from iwp.recordings import FILE, Recording, Recordings, digest, read, write
+from iwp.report import sweep_table
 from iwp.settings import Settings
 from iwp.sweep import BUDGETS
 from iwp.ui.examples import EXAMPLES, Examples
@@ -116,6 +117,20 @@ def test_budgets_are_found_by_their_step(shipped: Recordings) -> None:
     assert one.at(22.2 / 100) is not None
     assert one.at(0.4) is None
     assert (one.nearest(0.4), one.nearest(0.001)) == (0.353, 0.05)
+
+
+def test_a_recording_is_a_sweep(shipped: Recordings) -> None:
+    for one in shipped.entries:
+        found = one.sweep()
+        assert [point.budget for point in found.points] == list(BUDGETS)
+        whole = one.results[0].baseline
+        assert found.points[0].answer == whole
+        assert found.points[0].agreement == 1.0
+        for point, result in zip(found.points[1:], one.results[1:], strict=True):
+            assert point.answer == result.pruned
+            same = point.answer.answer == whole.answer
+            assert (point.agreement == 1.0) == same == point.fidelity.same_answer
+        assert sweep_table(found).count("\n") > len(BUDGETS)
 
 
 @pytest.mark.parametrize("content", ["", "[]", "{}", '{"entries": 3}'])

@@ -94,8 +94,8 @@ def test_a_hand_is_not_swept(handlers: Handlers, engine: FakeEngine, picture: st
     pick(handlers, [0])
     follow(handlers)
     sweeps = Sweeps(engine, handlers.visitors)  # type: ignore[arg-type]
-    sweeps.ask(TAB)
-    assert [text.SWEEP_HAND in status for _, status in sweeps.sweep(TAB)] == [True]
+    with pytest.raises(gr.Error, match="no other budgets"):
+        sweeps.ask(False, TAB)
 
 
 def refusal(ask: Any) -> str:

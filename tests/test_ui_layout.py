@@ -49,10 +49,9 @@ def test_answers_come_only_after_the_checks(demo: gr.Blocks) -> None:
     assert comes_after["answer"] == {"rank"}
     assert (comes_after["repruned"], comes_after["sweep"]) == ({"note"}, {"ask"})
     functions = {fn.name: fn for fn in demo.fns.values()}
-    for name in ("begin", "pick"):
+    for name in ("begin", "pick", "ask"):
         assert functions[name].concurrency_limit is None
-    for name in ("note", "ask"):
-        assert functions[name].queue is False
+    assert functions["note"].queue is False
 
 
 def test_the_page_says_what_runs_where(demo: gr.Blocks) -> None:

@@ -13,6 +13,7 @@ import pytest
 
 from iwp.recordings import FILE, read, write
 from iwp.settings import Settings
+from iwp.sweep import BUDGETS
 from iwp.ui import build_demo, text
 from iwp.ui.examples import EXAMPLES, Examples
 from iwp.ui.handlers import Handlers
@@ -253,9 +254,15 @@ def test_a_report_says_that_it_is_recorded(
     assert report["recorded"]["machine"] == EMBEDDED.recordings.made.machine
 
 
-def test_a_sweep_says_what_to_do(
+def test_a_sweep_is_recorded_too(
     recorded: Recorded, handlers: Handlers, engine: FakeEngine
 ) -> None:
     show(recorded, handlers)
-    ((_, status),) = Sweeps(engine, handlers.visitors).sweep(TAB)  # type: ignore[arg-type]
-    assert text.SWEEP_RECORDED in status
+    sweeps = Sweeps(engine, handlers.visitors)  # type: ignore[arg-type]
+    sweeps.ask(False, TAB)
+    ((html, status),) = sweeps.sweep(TAB)
+    assert html.count("<tr>") == 1 + len(BUDGETS)
+    assert "Recorded, not run just now" in html
+    assert text.SWEPT_ALL in status
+    assert engine.runs == []
+    assert show(recorded, handlers, 2)[-1] == ""  # another example clears it

@@ -37,7 +37,7 @@ def sweeps(engine: FakeEngine, handlers: Handlers) -> Sweeps:
 
 
 def pressed(sweeps: Sweeps) -> list[tuple[str, str]]:
-    sweeps.ask(TAB)
+    sweeps.ask(False, TAB)
     return list(sweeps.sweep(TAB))  # type: ignore[arg-type]
 
 
@@ -65,12 +65,34 @@ def test_every_budget_is_told_as_it_comes(handlers: Handlers, sweeps: Sweeps, pi
 def test_a_sweep_needs_a_comparison(
     handlers: Handlers, sweeps: Sweeps, engine: FakeEngine, picture: str
 ) -> None:
-    assert [text.SWEEP_LATER in status for _, status in pressed(sweeps)] == [True]
+    with pytest.raises(gr.Error, match=text.SWEEP_LATER):
+        pressed(sweeps)
     begin(handlers, picture, "What?", 0.25)
     list(handlers.rank(TAB))  # still going on
-    assert [text.SWEEP_LATER in status for _, status in pressed(sweeps)] == [True]
+    with pytest.raises(gr.Error, match=text.SWEEP_LATER):
+        pressed(sweeps)
     assert text.DONE in list(handlers.answer(TAB))[-1][3]
     assert engine.runs == [("compare", 0.25)]
+
+
+def test_answers_to_another_question_are_not_swept(
+    handlers: Handlers, sweeps: Sweeps, engine: FakeEngine, picture: str
+) -> None:
+    begin(handlers, picture, "What?", 0.25)
+    follow(handlers)
+    with pytest.raises(gr.Error, match="has changed"):
+        sweeps.ask(True, TAB)
+    assert engine.runs == [("compare", 0.25)]
+
+
+def test_whatever_was_quicker_is_left_alone(
+    handlers: Handlers, sweeps: Sweeps, picture: str
+) -> None:
+    begin(handlers, picture, "What?", 0.25)
+    follow(handlers)
+    sweeps.ask(False, TAB)
+    begin(handlers, picture, "What else?", 0.25)
+    assert list(sweeps.sweep(TAB)) == []
 
 
 def test_stop_keeps_the_budgets_that_are_there(
@@ -78,7 +100,7 @@ def test_stop_keeps_the_budgets_that_are_there(
 ) -> None:
     begin(handlers, picture, "What?", 0.25)
     follow(handlers)
-    sweeps.ask(TAB)
+    sweeps.ask(False, TAB)
     states = sweeps.sweep(TAB)
     for html, _ in states:
         if html.count("<tr>") == 3:
@@ -98,7 +120,7 @@ def test_stop_before_the_turn_comes_sweeps_nothing(
 ) -> None:
     begin(handlers, picture, "What?", 0.25)
     follow(handlers)
-    sweeps.ask(TAB)
+    sweeps.ask(False, TAB)
     handlers.halt(TAB)
     assert list(sweeps.sweep(TAB)) == []
     assert engine.runs == [("compare", 0.25)]
@@ -110,7 +132,7 @@ def test_a_new_question_ends_the_sweep_and_clears_it(
 ) -> None:
     begin(handlers, picture, "First?", 0.25)
     follow(handlers)
-    sweeps.ask(TAB)
+    sweeps.ask(False, TAB)
     states = sweeps.sweep(TAB)
     for html, _ in states:
         if html:
@@ -127,7 +149,7 @@ def test_a_closed_tab_stops_its_sweep(
     begin(handlers, picture, "What?", 0.25)
     follow(handlers)
     engine.words = 500
-    sweeps.ask(TAB)
+    sweeps.ask(False, TAB)
     states = sweeps.sweep(TAB)
     next(states)
     states.close()

@@ -7,8 +7,10 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, ClassVar
 
+from iwp import wording
 from iwp.media import open_picture
 from iwp.pruners import IWP
+from iwp.results import Sweep, SweepPoint
 from iwp.video import open_video
 
 if TYPE_CHECKING:
@@ -84,6 +86,39 @@ class Recording:
     def nearest(self, budget: float) -> float:
         """The recorded budget that is next to this one."""
         return min((result.budget for result in self.results), key=lambda b: abs(b - budget))
+
+    def sweep(self) -> Sweep:
+        """All budgets in a row. Each answer has read every layer: none was shared."""
+        results = self.results
+        first = results[0]
+        # With every token the left side is the plain answer: nothing was chosen for it.
+        answers = [one.baseline if one.budget == 1.0 else one.pruned for one in results]
+        whole = first.baseline.answer
+        return Sweep(
+            points=tuple(
+                SweepPoint(
+                    budget=one.budget,
+                    answer=answer,
+                    own_prefill_s=answer.timing.prefill_s,
+                    kept_share=one.kept_share,
+                    layer_average=one.layer_average,
+                    fidelity=one.fidelity,
+                    agreement=wording.agreement(whole, answer.answer),
+                )
+                for one, answer in zip(results, answers, strict=True)
+            ),
+            out_of_reach=(),
+            planned=len(results),
+            n_visual=first.n_visual,
+            encode_s=first.baseline.timing.encode_s,
+            shared_s=0.0,
+            shared_layers=0,
+            method=first.method,
+            convention=first.convention,
+            model=first.model,
+            device=first.device,
+            attention=first.attention,
+        )
 
     @cached_property
     def _by_budget(self) -> dict[int, RunResult]:

@@ -15,6 +15,7 @@ from iwp.ui.token_map import ranked_id
 from iwp.ui.token_sides import KeptData, kept_bits
 
 if TYPE_CHECKING:
+    from iwp.recordings import Recording
     from iwp.results import RunResult
     from iwp.types import Answer
     from iwp.ui.page import Page
@@ -92,6 +93,13 @@ def recorded(visitor: Visitor, asked: Asked, result: RunResult) -> Page:
         status=text.RECORDED_STATUS,
         busy=False,
     )
+
+
+def swept(page: Page, recording: Recording) -> Page:
+    """The page with all budgets of a recording."""
+    told = text.RECORDED.format(recording.made)
+    drawn = sweep_view.render(recording.sweep(), told)
+    return replace(page, sweep=drawn, status=text.SWEPT_ALL, busy=False)
 
 
 def stage(event: Stage, sides: Sides) -> str:

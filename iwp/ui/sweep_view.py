@@ -13,8 +13,13 @@ if TYPE_CHECKING:
     from iwp.results import Sweep
 
 
-def render(found: Sweep) -> str:
-    """What there is of a sweep, as HTML; nothing before its first answer."""
+def render(found: Sweep, told: str = "") -> str:
+    """What there is of a sweep, as HTML; nothing before its first answer.
+
+    Args:
+        found: the sweep.
+        told: a sentence that has to stand above its numbers.
+    """
     if not found.points:
         return ""
     head, *rows = report.sweep_rows(found)
@@ -25,9 +30,11 @@ def render(found: Sweep) -> str:
         + "</tr>"
         for row in rows
     )
+    above = f'<p class="recorded">{escape(told)}</p>' if told else ""
     notes = "".join(f"<p>{escape(note)}</p>" for note in report.sweep_notes(found))
     return (
-        f'<div class="sweep"><h3>{text.SWEEP_TITLE.format(escape(_name(found)))}</h3>{plot(found)}'
+        f'<div class="sweep"><h3>{text.SWEEP_TITLE.format(escape(_name(found)))}</h3>'
+        f"{above}{plot(found)}"
         f'<div class="scroll" role="region" tabindex="0" aria-label="{text.SWEEP_TABLE}">'
         f"<table><thead><tr>{heads}</tr></thead><tbody>{body}</tbody></table></div>{notes}</div>"
     )

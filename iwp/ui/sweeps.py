@@ -8,15 +8,16 @@ from typing import TYPE_CHECKING, Any
 
 import gradio as gr
 
+from iwp.errors import IWPError
 from iwp.pruners import HandPicked
 from iwp.ui import text, timings
 from iwp.ui.api import sentences
-from iwp.ui.progress import after
+from iwp.ui.progress import after, swept
 
 if TYPE_CHECKING:
     from iwp.ui.backend import Backend
     from iwp.ui.page import Page
-    from iwp.ui.visitors import Visitors
+    from iwp.ui.visitors import Visitor, Visitors
 
 
 class Sweeps:
@@ -26,20 +27,33 @@ class Sweeps:
         self._engine = engine
         self._visitors = visitors
 
-    def ask(self, request: gr.Request) -> None:
-        """The button was pressed: an earlier Stop does not count. Not queued."""
-        self._visitors.get(request.session_hash).stopped = False
+    def ask(self, stale: bool, request: gr.Request) -> None:
+        """The button was pressed: an earlier Stop does not count.
+
+        Args:
+            stale: whether the page shows answers to another question than it would ask now.
+            request: the tab.
+        """
+        visitor = self._visitors.get(request.session_hash)
+        with sentences():
+            if stale:
+                raise IWPError(text.SWEEP_STALE)
+            if visitor.asked is None or visitor.waiting or not _answered(visitor):
+                raise IWPError(text.SWEEP_LATER)
+            if isinstance(visitor.asked.sides.right, HandPicked):
+                raise IWPError(text.SWEEP_HAND)
+        visitor.stopped = False
 
     def sweep(self, request: gr.Request) -> Iterator[tuple[Any, ...]]:
-        """Answer at every budget and draw what there is after each."""
+        """Answer at every budget and draw what there is after each; of a recording what it has."""
         visitor = self._visitors.get(request.session_hash)
         session, asked = visitor.session, visitor.asked
-        if session is None or asked is None or visitor.waiting:
-            told = text.SWEEP_RECORDED if asked and asked.recording else text.SWEEP_LATER
-            yield visitor.page.sweep, timings.status(told)
+        if asked is None or visitor.waiting:  # something else was quicker
             return
-        if isinstance(asked.sides.right, HandPicked):
-            yield visitor.page.sweep, timings.status(text.SWEEP_HAND)
+        if asked.recording is not None:
+            yield _outputs(visitor.show(swept(visitor.page, asked.recording)))
+            return
+        if session is None:
             return
         if visitor.stopped:
             return
@@ -61,6 +75,12 @@ class Sweeps:
             current = visitor.finish(run)
         if current:
             yield _outputs(visitor.show(visitor.page.ended()))
+
+
+def _answered(visitor: Visitor) -> bool:
+    """Whether there is something to sweep."""
+    recorded = visitor.asked is not None and visitor.asked.recording is not None
+    return recorded or visitor.session is not None
 
 
 def _outputs(page: Page) -> tuple[Any, ...]:

@@ -192,5 +192,5 @@ load(props.value);
 // measurements of the redraw.
 root.tokenMap = {
   view, draw, setPercent, select, budget: () => view.percent / 100,
-  exported: () => showExporting(false),
+  exported: () => showExporting(false), outdated, formChanged,
 };

@@ -42,6 +42,7 @@ function load(value) {
     showView();
     hideCell();
     showBudget();
+    checkForm();
     return;
   }
   if (value.id === view.id) return;        // a streamed answer sends the map again and again
@@ -53,7 +54,7 @@ function load(value) {
     grids: value.grids.map((wire) => new TokenGrid(wire)),
     sides: value.sides.map((wire) => new Side(wire, value.n)),
     states: new Uint8Array(value.n),
-    frames: framesOf(value.frames),
+    frames: framesOf(value.frames), question: value.question.trim(), file: value.file,
   };
   root.dataset.state = value.n ? "ranked" : "picture";
   find(".save").disabled = !value.n;
@@ -66,6 +67,7 @@ function load(value) {
   offerGrids();
   offerSides();
   hideCell();
+  checkForm();
   select(chosen);
   setPercent(value.snap ? 100 * value.budget : view.percent);
   fit();
@@ -194,7 +196,7 @@ function release() {
 let settling = 0;
 function releaseSoon() {
   clearTimeout(settling);
-  settling = setTimeout(release, SETTLE_MS);
+  settling = setTimeout(letGo, SETTLE_MS);
 }
 
 for (const percent of PRESETS) {

@@ -38,7 +38,15 @@ _COLOURS: Final = json.dumps({"left": overlay.ONLY_LEFT, "right": overlay.ONLY_R
 # One script for the browser: what is kept, how a grid is drawn, then the widget around it.
 _PARTS: Final = (
     *("token_look", "token_sides", "token_grid"),
-    *("token_map", "token_words", "token_cell", "token_hand", "token_frames", "token_controls"),
+    *(
+        "token_map",
+        "token_fresh",
+        "token_words",
+        "token_cell",
+        "token_hand",
+        "token_frames",
+        "token_controls",
+    ),
 )
 JS: Final = "\n".join(
     (f"const COLOURS = {_COLOURS};", *((_HERE / f"{n}.js").read_text("utf-8") for n in _PARTS))
@@ -68,11 +76,14 @@ class FrameData(GradioModel):
 class TokenMapData(GradioModel):
     """A picture and its tokens. `id` changes whenever the browser must load it anew.
 
-    Of a video `picture` is the first of its `frames`; a picture has none.
+    Of a video `picture` is the first of its `frames`; a picture has none. `question` and `file` are
+    what was asked: the form may have changed since.
     """
 
     id: str
     picture: FileData
+    question: str
+    file: str
     width: int
     height: int
     n: int = 0
@@ -90,6 +101,8 @@ def unranked(asked: Asked) -> TokenMapData:
     return TokenMapData(
         id=f"{asked.run_id}/picture",
         picture=FileData(path=asked.picture),
+        question=asked.question,
+        file=asked.file,
         width=width,
         height=height,
         budget=asked.budget,
@@ -122,6 +135,8 @@ def ranked(asked: Asked, event: Ranked | Recording) -> TokenMapData:
     return TokenMapData(
         id=ranked_id(asked.run_id),
         picture=FileData(path=asked.picture),
+        question=asked.question,
+        file=asked.file,
         width=layout.width,
         height=layout.height,
         n=layout.n,

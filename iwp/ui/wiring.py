@@ -50,6 +50,13 @@ _OWN_FILE: Final = """(picture, video) => {
     const said = new URLSearchParams(location.search);
     return said.get("q") && !said.get("example") ? [null, null] : [picture, video];
 }"""
+_FORM_CHANGED: Final = """(picture, video) => {
+    const map = document.querySelector("#token-map .token-map");
+    if (map && map.tokenMap) map.tokenMap.formChanged(picture, video);
+}"""
+_STALE: Final = """() => [
+    document.querySelector("#token-map .token-map").tokenMap.outdated(),
+]"""
 _EXPORTED: Final = """() => {
     document.querySelector("#token-map .token-map").tokenMap.exported();
 }"""
@@ -79,6 +86,7 @@ def wire(
     sharing = Sharing(lambda: handlers.usual, handlers.visitors, shelf.examples, cache)
     budget = gr.Number(visible="hidden")  # in the page, so that a link's budget reaches the script
     asked = [asking.picture, asking.question]
+    files = [asking.picture, asking.video]
     sides = [asking.left, asking.right, asking.convention]
     answers: list[Any] = [
         *(showing.baseline, showing.pruned, showing.timings),
@@ -117,7 +125,18 @@ def wire(
 
     repruned.success(recorded.redrawn, None, showing.token_map, queue=False, **_PRIVATE)
 
-    swept = showing.sweep.click(sweeps.ask, None, None, queue=False, **_PRIVATE).success(
+    changes = [field.change for field in (asking.picture, asking.video, asking.question)]
+    gr.on([*changes, asking.tabs.change], None, files, None, js=_FORM_CHANGED)
+    stale = gr.Checkbox(visible="hidden")  # the script says it
+    asked_for = showing.sweep.click(
+        sweeps.ask,
+        stale,
+        None,
+        js=_STALE,
+        concurrency_limit=None,  # in the queue only because its errors show there
+        **_PRIVATE,
+    )
+    swept = asked_for.success(
         steady(sweeps.sweep), None, [showing.swept, asking.status], **_PRIVATE, **_DEVICE
     )
 
@@ -132,7 +151,6 @@ def wire(
     halted.then(None, None, None, cancels=[*going, repruned, swept])
     rest = halted.then(handlers.last, None, [*answers, showing.swept], queue=False, **_PRIVATE)
 
-    files = [asking.picture, asking.video]
     demo.load(None, files, files, js=_OWN_FILE)
     opened = demo.load
     if asking.models is not None:

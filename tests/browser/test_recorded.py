@@ -81,6 +81,16 @@ def test_examples_and_presets_come_from_the_file(
     opened.page.screenshot(path=pictures_folder / "recorded-clip.png", full_page=True)
 
 
+def test_the_sweep_is_recorded_too(visit: Open, page: str, demo_engine: FakeEngine) -> None:
+    opened = visit(page)
+    shows(opened, 1)
+    runs = len(demo_engine.runs)
+    opened.page.click("#sweep")
+    opened.wait_for_text("#swept .recorded", "not run just now")
+    assert opened.page.locator("#swept tbody tr").count() == 6
+    assert len(demo_engine.runs) == runs
+
+
 def test_compare_and_other_budgets_ask_the_model(
     visit: Open, page: str, demo_engine: FakeEngine
 ) -> None:

@@ -77,5 +77,5 @@ def test_before_a_comparison_it_says_what_to_do(visit: Open, engine: FakeEngine)
     opened = visit()
     before = len(engine.runs)
     opened.page.click("#sweep")
-    opened.wait_for_text("#status", "Let a comparison finish first")
+    opened.wait_for_text(".toast-body", "Let a comparison finish first")
     assert len(engine.runs) == before
