@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 import sys
 from collections.abc import Sequence
 from dataclasses import replace
@@ -17,6 +16,7 @@ spaces: Any = import_module("spaces") if find_spec("spaces") else None
 from iwp import flags  # noqa: E402
 from iwp.engine import Engine  # noqa: E402
 from iwp.errors import DeadlineError, IWPError  # noqa: E402
+from iwp.parser import Parser  # noqa: E402
 from iwp.settings import Settings, ask_no_proxy_for_loopback, check_port  # noqa: E402
 
 try:
@@ -87,7 +87,7 @@ def _serve(demo: gr.Blocks) -> None:
 
 def _settings(argv: Sequence[str] | None) -> Settings:
     """The environment's settings, overridden by the command line."""
-    parser = argparse.ArgumentParser(prog="app.py", description="Serve the IWP web demo.")
+    parser = Parser(prog="app.py", description="Serve the IWP web demo.")
     flags.add(parser)
     return flags.chosen(parser.parse_args(argv), Settings.from_env())
 

@@ -6,11 +6,12 @@ import argparse
 import json
 import sys
 from dataclasses import asdict
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, Any
 
 from iwp import flags, report
 from iwp.errors import IWPError
 from iwp.frames import labels
+from iwp.parser import BAD_INPUT, Parser
 from iwp.settings import Settings
 
 if TYPE_CHECKING:
@@ -21,13 +22,7 @@ if TYPE_CHECKING:
     from iwp.pruners.base import Pruner
     from iwp.types import Media, Sampling
 
-_BAD_INPUT = 2
 _INTERRUPTED = 130
-
-
-class _Parser(argparse.ArgumentParser):
-    def error(self, message: str) -> NoReturn:
-        self.exit(_BAD_INPUT, f"{message[0].upper()}{message[1:]} (see {self.prog} --help)\n")
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -58,7 +53,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         return int(options.command(options))
     except IWPError as error:
         print(error, file=sys.stderr)
-        return _BAD_INPUT
+        return BAD_INPUT
     except KeyboardInterrupt:
         return _INTERRUPTED
 
@@ -85,8 +80,8 @@ def parse_budget(text: str) -> Budget:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = _Parser(prog="python -m iwp", description=sys.modules["iwp"].__doc__)
-    commands = parser.add_subparsers(required=True, metavar="command", parser_class=_Parser)
+    parser = Parser(prog="python -m iwp", description=sys.modules["iwp"].__doc__)
+    commands = parser.add_subparsers(required=True, metavar="command", parser_class=Parser)
     run = commands.add_parser("run", help="answer with every visual token and with the kept ones")
     run.set_defaults(command=_run)
     run.add_argument("--budget", default="0.222", help="share to keep: 0.222, 22.2%% or auto")

@@ -49,6 +49,12 @@ def test_a_wrong_setting_is_one_sentence(
     assert "IWP_MAX_NEW_TOKENS" in capsys.readouterr().err
 
 
+def test_a_wrong_option_is_one_sentence(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit, match="2"):
+        app.main(["--nosuch"])
+    assert capsys.readouterr().err == "Unrecognized arguments: --nosuch (see app.py --help)\n"
+
+
 class Fake:
     """Engine and page in one: notes what the app does with them."""
 

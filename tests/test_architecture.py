@@ -69,6 +69,7 @@ ORDER = [
         "recordings",
         "marked",
         "registry",
+        "parser",
         "flags",
         "scenes",
         "evals",

@@ -17,6 +17,7 @@ from iwp.bench.tables import TABLES, Table, find
 from iwp.budget import check_budget
 from iwp.engine import choose_method
 from iwp.errors import InputError
+from iwp.parser import Parser
 from iwp.pruners import Pruner
 from iwp.scenes import exam
 from iwp.scenes.vocabulary import COARSE, FINE
@@ -102,7 +103,7 @@ def _write(table: Table, found: list[dict[str, Any]], folder: Path) -> None:
 
 
 def _parse(argv: list[str]) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(prog="python -m iwp bench ablation", description=__doc__)
+    parser = Parser(prog="python -m iwp bench ablation", description=__doc__)
     parser.add_argument(
         "--table",
         action="append",

@@ -16,6 +16,7 @@ from iwp.adapters.base import VLM
 from iwp.bench import output
 from iwp.budget import check_budget
 from iwp.engine import choose_method
+from iwp.parser import Parser
 from iwp.pruners.errors import MEASURES
 from iwp.scenes import exam
 from iwp.scenes.vocabulary import COARSE, FINE
@@ -89,7 +90,7 @@ def main(argv: list[str]) -> int:
 
 
 def _parse(argv: list[str]) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(prog="python -m iwp bench auto", description=__doc__)
+    parser = Parser(prog="python -m iwp bench auto", description=__doc__)
     parser.add_argument("--model", default="demo", help="demo, a local folder or a Hub id")
     parser.add_argument("--limit", type=int, default=400, help="questions in all")
     parser.add_argument("--seed", type=int, default=1)

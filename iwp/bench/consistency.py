@@ -20,6 +20,7 @@ from iwp.bench import output
 from iwp.budget import USUAL_BUDGET, check_budget
 from iwp.engine import choose_method
 from iwp.generate import look
+from iwp.parser import Parser
 from iwp.pruners import LayerView, Pruner
 from iwp.scenes import exam
 from iwp.types import Media
@@ -83,7 +84,7 @@ def main(argv: list[str]) -> int:
 
 
 def _parse(argv: list[str]) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(prog="python -m iwp bench consistency", description=__doc__)
+    parser = Parser(prog="python -m iwp bench consistency", description=__doc__)
     parser.add_argument("--model", default="demo", help="demo, a local folder or a Hub id")
     parser.add_argument("--pictures", type=int, default=40, help="scenes, one question each")
     parser.add_argument("--seed", type=int, default=1)

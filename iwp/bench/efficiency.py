@@ -22,6 +22,7 @@ from iwp.bench.prompts import Asked
 from iwp.bench.turns import Measured, measured
 from iwp.budget import check_budget
 from iwp.errors import InputError
+from iwp.parser import Parser
 from iwp.pruners import Pruner
 
 _SIZES = "640x480"
@@ -184,7 +185,7 @@ def _size(word: str) -> tuple[int, int]:
 
 
 def _parse(argv: list[str]) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(prog="python -m iwp bench efficiency", description=__doc__)
+    parser = Parser(prog="python -m iwp bench efficiency", description=__doc__)
     subject.add(parser)
     parser.add_argument("--pictures", help=f"sizes in pixels ({_SIZES}), with commas between")
     parser.add_argument("--tokens", help="made-up visual tokens, such as 729,2916; no tower runs")

@@ -24,6 +24,7 @@ from iwp.bench import environment, memory, output, prompts, subject
 from iwp.bench.turns import Measured, measured
 from iwp.budget import check_budget
 from iwp.errors import InputError
+from iwp.parser import Parser
 from iwp.pruners import LayerView, Pruner
 from iwp.trunk import Trunk
 
@@ -211,7 +212,7 @@ def _shown(point: Point) -> dict[str, Any]:
 
 
 def _parse(argv: list[str]) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(prog="python -m iwp bench growth", description=__doc__)
+    parser = Parser(prog="python -m iwp bench growth", description=__doc__)
     subject.add(parser)
     parser.add_argument("--max-tokens", type=int, default=MOST, help="of the longest prompt")
     parser.add_argument(

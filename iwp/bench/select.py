@@ -25,6 +25,7 @@ from transformers.models.qwen2.modeling_qwen2 import Qwen2DecoderLayer, Qwen2Rot
 from iwp import measure
 from iwp.bench import output, prompts
 from iwp.errors import InputError
+from iwp.parser import Parser
 from iwp.pruners import PRUNERS, LayerView, Pruner
 from iwp.types import Embeddings, Tower
 
@@ -169,7 +170,7 @@ def main(argv: list[str]) -> int:
 
 
 def _parse(argv: list[str]) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(prog="python -m iwp bench select", description=__doc__)
+    parser = Parser(prog="python -m iwp bench select", description=__doc__)
     parser.add_argument("--methods", default="all", help="comma-separated; IWP is always there")
     parser.add_argument("--tokens", default=",".join(map(str, TOKENS)), help="visual tokens")
     parser.add_argument("--budget", type=float, default=0.111, help="fraction to keep")

@@ -19,6 +19,7 @@ from iwp.bench import environment, output, prompts, subject
 from iwp.bench.prompts import Asked
 from iwp.bench.turns import Spread
 from iwp.budget import check_budget
+from iwp.parser import Parser
 from iwp.pruners import Pruner
 from iwp.trunk import Trunk
 
@@ -102,7 +103,7 @@ def _row(
 
 
 def _parse(argv: list[str]) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(prog="python -m iwp bench sharing", description=__doc__)
+    parser = Parser(prog="python -m iwp bench sharing", description=__doc__)
     subject.add(parser)
     parser.add_argument("--method", default="iwp", help="a name that `methods` lists")
     parser.add_argument("--budgets", default="0.5,0.353,0.222,0.111,0.05", help="fractions to keep")

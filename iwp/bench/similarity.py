@@ -19,6 +19,7 @@ from iwp.dual.kernel import gaussian
 from iwp.errors import InputError
 from iwp.generate import look
 from iwp.media import open_picture
+from iwp.parser import Parser
 from iwp.pruners import LayerView
 from iwp.question import clean
 from iwp.types import Media
@@ -79,7 +80,7 @@ def main(argv: list[str]) -> int:
 
 
 def _parse(argv: list[str]) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(prog="python -m iwp bench similarity", description=__doc__)
+    parser = Parser(prog="python -m iwp bench similarity", description=__doc__)
     parser.add_argument("--image", required=True, metavar="FILE")
     parser.add_argument("--question", required=True)
     parser.add_argument("--model", default="demo", help="demo, a local folder or a Hub id")

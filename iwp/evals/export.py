@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import argparse
 import json
 from collections.abc import Sequence
 from pathlib import Path
 
 from iwp.errors import InputError
+from iwp.parser import Parser
 from iwp.scenes.exam import items
 from iwp.scenes.examinee import MAX_NEW_TOKENS
 from iwp.scenes.vocabulary import COARSE, FINE
@@ -86,7 +86,7 @@ def _task(pictures: Path) -> str:
 
 def main(argv: Sequence[str]) -> int:
     """Export, and say how to go on."""
-    parser = argparse.ArgumentParser(prog="python -m iwp eval export", description=__doc__)
+    parser = Parser(prog="python -m iwp eval export", description=__doc__)
     parser.add_argument("folder", type=Path)
     parser.add_argument("--limit", type=int, default=500, help="questions in all (default 500)")
     parser.add_argument("--seed", type=int, default=0)

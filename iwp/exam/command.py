@@ -30,6 +30,7 @@ from iwp.exam.ledger import forget
 from iwp.exam.results import Answers, Row, Times, rows
 from iwp.exam.tables import report
 from iwp.exam.timing import times
+from iwp.parser import Parser
 from iwp.scenes import exam
 
 _TITLES = {"cut": "kept at the cut, %", "average": "layer average, %"}
@@ -170,7 +171,7 @@ def _budgets(words: Sequence[str]) -> list[float]:
 
 
 def _parse(argv: Sequence[str], about: str) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(prog=f"python -m iwp eval {about}", description=__doc__)
+    parser = Parser(prog=f"python -m iwp eval {about}", description=__doc__)
     parser.set_defaults(about=about)
     add = parser.add_argument
     add("--model", default="demo", help="demo, a local folder or a Hub id")

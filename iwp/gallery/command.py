@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from iwp import flags
 from iwp.errors import InputError
+from iwp.parser import Parser
 from iwp.recordings import FILE, Recording, write
 from iwp.report import megabytes
 from iwp.settings import Settings
@@ -39,7 +40,7 @@ def main(argv: Sequence[str]) -> int:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="python -m iwp gallery", description=__doc__)
+    parser = Parser(prog="python -m iwp gallery", description=__doc__)
     parser.add_argument(
         "folder",
         nargs="?",

@@ -16,6 +16,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from iwp.parser import Parser
 from iwp.scenes.batches import SEGMENTS
 from iwp.scenes.trainer import Trainer
 
@@ -39,7 +40,7 @@ class Log:
 
 
 def _parse(argv: list[str]) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(prog="python -m iwp train-demo-model", description=__doc__)
+    parser = Parser(prog="python -m iwp train-demo-model", description=__doc__)
     parser.add_argument(
         "--out",
         type=Path,
