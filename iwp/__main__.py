@@ -29,18 +29,14 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Runs one command and returns its exit code; 2 means that the input cannot be used."""
     words = list(sys.argv[1:] if argv is None else argv)
     try:
-        if words[:2] in (["eval", "scenes"], ["eval", "clips"]):
-            from iwp.exam import command
+        if words[:1] == ["eval"]:
+            from iwp.exam import commands as exams
 
-            return int(command.main(words[2:], words[1]) or 0)
-        if words[:2] == ["eval", "export"]:
-            from iwp.evals import export
-
-            return export.main(words[2:])
+            return exams.main(words[1:])
         if words[:1] == ["bench"]:
-            from iwp.bench import commands
+            from iwp.bench import commands as benches
 
-            return commands.main(words[1:])
+            return benches.main(words[1:])
         if words[:1] == ["gallery"]:
             from iwp.gallery import command as gallery
 
@@ -48,7 +44,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         if words[:1] == ["train-demo-model"]:
             from iwp.scenes import train
 
-            return int(train.main(words[1:]) or 0)
+            return train.main(words[1:])
         options = _parser().parse_args(words)
         return int(options.command(options))
     except IWPError as error:

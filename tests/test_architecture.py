@@ -70,6 +70,7 @@ ORDER = [
         "marked",
         "registry",
         "parser",
+        "subcommands",
         "flags",
         "scenes",
         "evals",

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
-from importlib import import_module
 from pathlib import Path
 
 import pytest
@@ -166,23 +165,6 @@ def test_overlay_of_two_methods_shows_left_right_and_difference(
     width, height = tiny.picture().size
     with Image.open(file) as overlay:
         assert overlay.size == (3 * width + 2 * 8, height)
-
-
-@pytest.mark.parametrize(
-    ("words", "module", "rest"),
-    [
-        (["eval", "scenes", "--limit", "3"], "exam.command", (["--limit", "3"], "scenes")),
-        (["eval", "clips", "--seed", "3"], "exam.command", (["--seed", "3"], "clips")),
-        (["train-demo-model", "--help"], "scenes.train", (["--help"],)),
-    ],
-)
-def test_scenes_get_their_own_arguments(
-    words: list[str], module: str, rest: tuple[object, ...], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    given = []
-    monkeypatch.setattr(import_module(f"iwp.{module}"), "main", lambda *args: given.append(args))
-    assert main(words) == 0
-    assert given == [rest]
 
 
 # --- what does not -----------------------------------------------------------------------
