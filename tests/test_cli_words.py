@@ -86,3 +86,22 @@ def test_scenes_get_their_own_arguments(
     monkeypatch.setattr(import_module(f"iwp.{module}"), "main", note)
     assert main(words) == 0
     assert given == [rest]
+
+
+@pytest.mark.parametrize(
+    ("words", "kinds", "fewer"),
+    [
+        (["eval", "scenes"], 10, "or of --kinds; less than one of each is refused"),
+        (["eval", "clips"], 5, "or of --kinds; less than one of each is refused"),
+        (["eval", "export"], 10, "but at least one of each"),
+        (["bench", "ablation"], 10, "but at least one of each"),
+        (["bench", "auto"], 10, "but at least one of each"),
+    ],
+)
+def test_the_help_says_how_many_questions_a_limit_is(
+    words: list[str], kinds: int, fewer: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    code, out, _ = told(capsys, [*words, "--help"])
+    assert code == 0
+    said = f"rounded down to the same number of each of the {kinds} kinds, {fewer}"
+    assert said in " ".join(out.split())

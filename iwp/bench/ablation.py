@@ -81,8 +81,7 @@ def main(argv: list[str]) -> int:
     def report(pictures: int) -> None:
         print(f"{pictures} pictures, {time.perf_counter() - begun:.0f} s", flush=True)
 
-    kinds = (*COARSE, *FINE)
-    asked = exam.items(args.seed, max(1, args.limit // len(kinds)), kinds)
+    asked = exam.items(args.seed, max(1, args.limit // len(exam.KINDS)))
     tally = exam.run(vlm, asked, [exam.Setting("full", None), *settings.values()], report)
     full = {group: tally.accuracy("full", k) for group, k in (("coarse", COARSE), ("fine", FINE))}
     print(f"every visual token: coarse {full['coarse']:.1%}, fine {full['fine']:.1%}")
@@ -112,7 +111,13 @@ def _parse(argv: list[str]) -> argparse.Namespace:
         help=f"{', '.join(TABLES)} or all; may be given several times",
     )
     parser.add_argument("--model", default="demo", help="demo, a local folder or a Hub id")
-    parser.add_argument("--limit", type=int, default=400, help="questions in all")
+    parser.add_argument(
+        "--limit",
+        type=int,
+        default=400,
+        help="questions in all (default 400), rounded down to the same number of each of the "
+        f"{len(exam.KINDS)} kinds, but at least one of each",
+    )
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument(
         "--budgets", nargs="+", type=float, help="fractions; the table's own if not given"

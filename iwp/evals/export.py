@@ -8,14 +8,11 @@ from pathlib import Path
 
 from iwp.errors import InputError
 from iwp.parser import Parser
-from iwp.scenes.exam import items
+from iwp.scenes.exam import KINDS, items
 from iwp.scenes.examinee import MAX_NEW_TOKENS
-from iwp.scenes.vocabulary import COARSE, FINE
 
 TASK = "iwp_scenes"
 """The task's name for `--tasks`."""
-
-_KINDS = (*COARSE, *FINE)
 
 
 def export(folder: Path, limit: int, seed: int) -> int:
@@ -26,7 +23,7 @@ def export(folder: Path, limit: int, seed: int) -> int:
 
     Args:
         folder: where to; made if it is not there.
-        limit: questions in all, the same number of every kind, as far as it divides.
+        limit: questions in all, rounded down to the same number of every kind, at least one.
         seed: of the exam.
 
     Returns:
@@ -41,7 +38,7 @@ def export(folder: Path, limit: int, seed: int) -> int:
         if folder.exists() and any(folder.iterdir()):
             raise InputError(f"The folder {folder} is not empty; name a new one.")
         pictures.mkdir(parents=True, exist_ok=True)
-        for item in items(seed, max(1, limit // len(_KINDS))):
+        for item in items(seed, max(1, limit // len(KINDS))):
             (picture,) = item.media.frames
             for asked in item.questions:
                 name = f"{len(rows):05d}.png"  # a data set of pictures has one file a row
@@ -88,7 +85,13 @@ def main(argv: Sequence[str]) -> int:
     """Export, and say how to go on."""
     parser = Parser(prog="python -m iwp eval export", description=__doc__)
     parser.add_argument("folder", type=Path)
-    parser.add_argument("--limit", type=int, default=500, help="questions in all (default 500)")
+    parser.add_argument(
+        "--limit",
+        type=int,
+        default=500,
+        help="questions in all (default 500), rounded down to the same number of each of the "
+        f"{len(KINDS)} kinds, but at least one of each",
+    )
     parser.add_argument("--seed", type=int, default=0)
     args = parser.parse_args(argv)
     count = export(args.folder, args.limit, args.seed)

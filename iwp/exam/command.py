@@ -131,8 +131,12 @@ def _environment(vlm: VLM, args: argparse.Namespace) -> str:
     )
 
 
+def _kinds(about: str) -> tuple[str, ...]:
+    return exam.CLIP_KINDS if about == "clips" else exam.KINDS
+
+
 def _plan(args: argparse.Namespace, folder: Path) -> Plan:
-    there = exam.CLIP_KINDS if args.about == "clips" else exam.KINDS
+    there = _kinds(args.about)
     kinds = tuple(args.kinds.split(",")) if args.kinds else there
     unknown = set(kinds) - set(there)
     if unknown:
@@ -187,7 +191,13 @@ def _parse(argv: Sequence[str], about: str) -> argparse.Namespace:
         choices=("cut", "average"),
         help="budgets are what a cut leaves, or what a layer reads on average",
     )
-    add("--limit", type=int, default=500, help="questions in all, the same number of every kind")
+    add(
+        "--limit",
+        type=int,
+        default=500,
+        help="questions in all (default 500), rounded down to the same number of each of the "
+        f"{len(_kinds(about))} kinds, or of --kinds; less than one of each is refused",
+    )
     add("--kinds", default="", help="only these kinds, comma-separated")
     add("--seed", type=int, default=0, help="of the scenes")
     add("--out", type=Path, help="folder for ledger, CSV, Markdown and plot")

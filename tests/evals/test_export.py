@@ -30,6 +30,11 @@ def test_the_questions_are_the_exam_s(tmp_path: Path) -> None:
     assert next(rows, None) is None
 
 
+@pytest.mark.parametrize(("limit", "asked"), [(6, 10), (19, 10), (20, 20)])
+def test_a_limit_is_rounded_to_as_many_of_each_kind(tmp_path: Path, limit: int, asked: int) -> None:
+    assert export(tmp_path / "task", limit=limit, seed=0) == asked
+
+
 def test_the_task_names_what_is_there(tmp_path: Path) -> None:
     export(tmp_path / "a task: new", limit=10, seed=0)
     task = yaml.safe_load((tmp_path / "a task: new" / f"{TASK}.yaml").read_text())
