@@ -13,6 +13,7 @@ from huggingface_hub import constants as hub
 from transformers import AutoModelForImageTextToText, AutoProcessor, PretrainedConfig
 from transformers.utils import cached_file
 
+from iwp.adapters.asking import quietly
 from iwp.adapters.base import VLM, Adapter
 from iwp.adapters.placement import Placement
 from iwp.errors import ModelError
@@ -94,7 +95,7 @@ def locate(model_id: str) -> tuple[str, str]:
 
 def _config(source: str, name: str, revision: str | None) -> dict[str, Any]:
     config: dict[str, Any] = {}
-    with suppress(Exception):  # no network, no such repository, no file, or not JSON
+    with quietly(), suppress(Exception):  # no network, no such repository, no file, or not JSON
         config = PretrainedConfig.get_config_dict(source, revision=revision)[0]
     if config:
         return config
@@ -133,7 +134,7 @@ def recommended(source: str, revision: str | None = None) -> dict[str, Any]:
         ModelError: the file cannot be read as such.
     """
     file = None
-    with suppress(Exception):  # most models have none, and no network is no reason to fail
+    with quietly(), suppress(Exception):  # most have none, and no network is no reason to fail
         file = cached_file(source, RECOMMENDED, revision=revision)
     if file is None:
         return {}
