@@ -37,6 +37,25 @@ def test_the_table_says_what_is_not_in_it(
     assert "tower's pass is not in it" in capsys.readouterr().out.splitlines()[-1]
 
 
+def test_who_waits_is_told_what_is_measured(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    words = ["bench", "select", "--methods", "random", "--tokens", "8,20", "--repeats", "1"]
+    monkeypatch.setattr(select, "PAUSE_S", 0)
+    assert main(words) == 0
+    out, err = capsys.readouterr()
+    assert [line.rpartition(",")[0] for line in err.splitlines()] == [
+        f"{n} tokens, turn {turn} of 2, {method}"
+        for n in (8, 20)
+        for turn in (1, 2)
+        for method in ("iwp", "random")
+    ]
+    assert "turn" not in out
+    monkeypatch.setattr(select, "PAUSE_S", 1000)
+    assert main(words) == 0
+    assert capsys.readouterr().err.count("\n") == 1
+
+
 def test_a_later_cut_sees_what_the_one_before_has_left() -> None:
     view, seen = scene(20), []
 

@@ -11,8 +11,11 @@ method needs are part of its time. What the vision tower says is given: the towe
 from __future__ import annotations
 
 import argparse
-from collections.abc import Iterator, Sequence
+import sys
+import time
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -31,6 +34,7 @@ from iwp.types import Embeddings, Tower
 
 TOKENS = (729, 2916, 7290)
 LAYERS = 28
+PAUSE_S = 5
 
 
 @torch.no_grad()
@@ -109,12 +113,16 @@ def _shortened(view: LayerView, kept: Tensor) -> LayerView:
 
 
 def measured(
-    methods: Sequence[Pruner], counts: Sequence[int], repeats: int, view_of: Any
+    methods: Sequence[Pruner],
+    counts: Sequence[int],
+    repeats: int,
+    view_of: Any,
+    report: Callable[[str], None] = lambda _: None,
 ) -> Iterator[dict[str, Any]]:
     """A row a method: median milliseconds at every count, and the ratio to IWP's.
 
     The methods take turns, so that what else the machine does meets all of them alike; the first
-    turn warms up and does not count.
+    turn warms up and does not count. `report` is told what comes next.
     """
     medians: dict[str, dict[int, float]] = {method.name: {} for method in methods}
     for n in counts:
@@ -122,6 +130,7 @@ def measured(
         times: dict[str, list[float]] = {method.name: [] for method in methods}
         for turn in range(repeats + 1):
             for method in methods:
+                report(f"{n:,} tokens, turn {turn + 1} of {repeats + 1}, {method.name}")
                 taken = seconds(method, view)
                 if turn:
                     times[method.name].append(taken)
@@ -133,6 +142,21 @@ def measured(
             row[f"{n:,} tokens, ms"] = output.brief(1000 * value)
             row[f"{n:,}, ratio to iwp"] = f"{value / medians['iwp'][n]:.3g}"
         yield row
+
+
+class Progress:
+    """Lines on stderr that say what comes next, with `PAUSE_S` seconds between them."""
+
+    def __init__(self) -> None:
+        self.begun = time.perf_counter()
+        self.next = self.begun
+
+    def __call__(self, doing: str) -> None:
+        """Tell what begins now, if it is time."""
+        now = time.perf_counter()
+        if now >= self.next:
+            print(f"{doing}, {now - self.begun:.0f} s", file=sys.stderr, flush=True)
+            self.next = now + PAUSE_S
 
 
 def main(argv: list[str]) -> int:
@@ -157,7 +181,8 @@ def main(argv: list[str]) -> int:
     ]
     if args.threads:
         torch.set_num_threads(args.threads)
-    rows = list(measured(methods, counts, args.repeats, lambda n: scene(n, config, device, dtype)))
+    view_of = partial(scene, config=config, device=device, dtype=dtype)
+    rows = list(measured(methods, counts, args.repeats, view_of, Progress()))
     print(output.markdown(rows))
     print(
         f"{args.budget:.1%} kept, median of {args.repeats}, {measure.device_name(device)}, "
