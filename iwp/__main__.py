@@ -165,7 +165,10 @@ def _run(options: argparse.Namespace) -> int:
         from iwp import drawing
 
         drawing.save(media, result, options.mode, options.overlay)
-    print(_dump(report.to_json(result)) if options.json else report.table(result))
+    if options.json:
+        print(_dump(report.to_json(result)))
+    else:
+        print(report.table(result, method, against))
     return 0
 
 
@@ -214,7 +217,7 @@ def _sweep(options: argparse.Namespace) -> int:
     finally:
         run.stop()
     found = last.sweep
-    print(_dump(asdict(found)) if options.json else report.sweep_table(found))
+    print(_dump(asdict(found)) if options.json else report.sweep_table(found, method))
     return 0
 
 

@@ -7,10 +7,12 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from iwp.frames import frames_of, kept_per_grid, tokens_of
+from iwp.options import spelled
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from iwp.pruners.base import Pruner
     from iwp.results import Fidelity, RunResult, Sweep
     from iwp.types import Answer, Convention, VisualLayout
 
@@ -156,8 +158,14 @@ def megabytes(value: int) -> str:
     return f"{value / 1e6:,.2f} MB" if value < 1e8 else f"{value / 1e6:,.0f} MB"
 
 
-def table(result: RunResult) -> str:
-    """`rows` as aligned text, with the answers on top and the fidelity below."""
+def table(result: RunResult, method: Pruner, against: Pruner | None = None) -> str:
+    """`rows` as aligned text, with the answers on top and the fidelity below.
+
+    Args:
+        result: what was found.
+        method: the right side's, of which the options are told that it was given.
+        against: the left side's; None where that side read every visual token.
+    """
     names = titles(result)
     head = [("", *names), *rows(result)]
     widths = [max(len(row[i]) for row in head) for i in range(3)]
@@ -167,8 +175,9 @@ def table(result: RunResult) -> str:
     ]
     wide = max(map(len, names)) + 1
     answers = (result.baseline.answer, result.pruned.answer)
-    asked = f"{CONVENTIONS[result.convention].lower()} {percent(result.budget)}"
-    methods = [result.method, *([f"against {result.rival.method}"] if result.rival else [])]
+    asked = "budget found:" if method.budget == "auto" else "asked for"
+    asked += f" {CONVENTIONS[result.convention].lower()} {percent(result.budget)}"
+    methods = " against ".join(spelled(one, defaults=False) for one in (method, against) if one)
     return "\n".join(
         [
             *(
@@ -181,8 +190,7 @@ def table(result: RunResult) -> str:
             *_clip(result),
             ", ".join(f"{label.lower()}: {value}" for label, value in fidelity(result.fidelity)),
             *([result.warning] if result.warning else []),
-            f"{result.model} on {result.device}, {result.attention} attention, asked for {asked}, "
-            + " ".join(methods),
+            f"{result.model} on {result.device}, {result.attention} attention, {asked}, {methods}",
         ]
     )
 
@@ -240,12 +248,13 @@ def sweep_notes(found: Sweep) -> list[str]:
     return notes
 
 
-def sweep_table(found: Sweep) -> str:
-    """`sweep_rows` as aligned text, with the notes below."""
+def sweep_table(found: Sweep, method: Pruner) -> str:
+    """`sweep_rows` as aligned text, with the notes and the options given to `method` below."""
     rows = sweep_rows(found)
     widths = [max(len(row[i]) for row in rows) for i in range(len(SWEEP_HEAD))]
     lines = ["  ".join(map(str.ljust, row, widths)).rstrip() for row in rows]
-    where = f"{found.model} on {found.device}, {found.attention} attention, {found.method}"
+    told = spelled(method, defaults=False)
+    where = f"{found.model} on {found.device}, {found.attention} attention, {told}"
     return "\n".join([*lines, "", *sweep_notes(found), where])
 
 

@@ -8,6 +8,7 @@ from dataclasses import replace
 import pytest
 
 from iwp import report
+from iwp.pruners import IWP, VisionZip
 from iwp.results import Contender, Fidelity, Odds, RunResult
 from iwp.types import Answer, Timing, TokenGrid, VisualLayout
 
@@ -89,7 +90,7 @@ def test_json_tells_what_every_frame_has() -> None:
     ]
     assert "kept" not in report.frames(layout, (0.0, 0.5, 1.5))[0]  # type: ignore[index]
     told = "frames: 3, the last at 1.50 s; tokens kept of each: 1 1\n"
-    assert told in report.table(replace(RESULT, layout=layout, times=(0.0, 0.5, 1.5)))
+    assert told in report.table(replace(RESULT, layout=layout, times=(0.0, 0.5, 1.5)), IWP())
 
 
 @pytest.mark.parametrize("value", [float("nan"), float("inf"), -float("inf")])
@@ -117,25 +118,33 @@ def test_peak_memory_is_shown_where_it_was_measured() -> None:
 
 
 def test_table_names_answers_model_and_method() -> None:
-    text = report.table(RESULT)
+    text = report.table(RESULT, IWP(budget=0.222))
     assert "Every visual token: red" in text
     assert "Kept tokens only:   blue" in text
     asked = "asked for kept at the cut 22.2 %"
-    assert f"demo on cpu, sdpa attention, {asked}, IWP(budget=0.222)" in text
+    assert f"demo on cpu, sdpa attention, {asked}, IWP()" in text
     assert "same answer: no, dual weight kept: 96.2 %" in text
     assert "try bandwidth" not in text
-    warned = report.table(replace(RESULT, warning='Keys are far apart: try bandwidth="median".'))
+    warned = report.table(
+        replace(RESULT, warning='Keys are far apart: try bandwidth="median".'), IWP()
+    )
     assert "try bandwidth" in warned
 
 
 def test_table_names_two_methods() -> None:
-    text = report.table(AGAINST)
+    text = report.table(AGAINST, IWP(0.222, bandwidth="median"), VisionZip(0.3, layer=2))
     assert "Left, VisionZip: red" in text
     assert "Right, IWP:      blue" in text
-    assert "asked for layer average 22.2 %, IWP(budget=0.222) against VisionZip(budget=0.3" in text
+    methods = "IWP(bandwidth='median') against VisionZip(layer=2)"
+    assert text.endswith(f"asked for layer average 22.2 %, {methods}")
     found = {label: (left, right) for label, left, right in report.rows(AGAINST)}
     assert found["Kept at the cut"] == ("30.0 %", "22.2 %")
     assert found["Layer average"] == ("29.9 %", "33.3 %")
+
+
+def test_a_budget_that_was_found_was_not_asked_for() -> None:
+    text = report.table(replace(RESULT, budget=0.19964), IWP("auto", tolerance=0.1))
+    assert text.endswith(", budget found: kept at the cut 20.0 %, IWP(tolerance=0.1)")
 
 
 def test_shares_that_nobody_knows_are_left_open() -> None:

@@ -13,7 +13,7 @@ from iwp import report
 from iwp.engine import Engine, choose_method
 from iwp.errors import DeadlineError, InputError
 from iwp.events import Stage, Swept
-from iwp.pruners import PRUNERS
+from iwp.pruners import IWP, PRUNERS
 from iwp.run import Brake
 from iwp.settings import Settings
 from iwp.sweep import BUDGETS, in_order, sweep
@@ -153,4 +153,6 @@ def test_the_table_has_a_row_for_each_budget(engine: Engine) -> None:
     assert len(head) == len(whole) == len(part)
     assert whole[:3] == ("100.0 %", f"{found.n_visual} of {found.n_visual}", "100.0 %")
     assert part[0] == "20.0 %"
-    assert report.sweep_table(found).startswith("Budget")
+    table = report.sweep_table(found, IWP(layer=2))
+    assert table.startswith("Budget")
+    assert table.endswith(", IWP(layer=2)")
