@@ -192,9 +192,14 @@ def _rank(options: argparse.Namespace) -> int:
         return 0
     print(f"{ranked.layout.n} visual tokens, the first ones to keep:")
     places = labels(ranked.layout) if media.kind == "video" else {}
-    for place, token in enumerate(order[: options.top]):
-        score = float(ranked.ranking.scores[token])
+    scores = ranked.ranking.scores[order[: options.top]].tolist()
+    for place, (token, score) in enumerate(zip(order, scores, strict=False)):
         print(f"{place:>6}  token {token:>6}  score {score:.4f}  {places.get(token, '')}".rstrip())
+    if scores != sorted(scores, reverse=True) and len(method.cuts) == 1 and not method.merges:
+        print(
+            "A score is what a token counts by itself; the rank also weighs how much it duplicates "
+            "tokens before it, so scores need not fall."
+        )
     print(f"A budget of this method is {method.budget_is}.")
     return 0
 

@@ -121,6 +121,14 @@ def test_rank_lists_every_token(run: list[str], capsys: pytest.CaptureFixture[st
     assert lines[-1] == "A budget of this method is the fraction left at the cut."
 
 
+def test_rank_says_why_scores_do_not_fall(
+    run: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    for method, said in (("iwp", True), ("magnitude", False), ("pyramiddrop", False)):
+        assert main(["rank", *run[1:-2], "--top", "1000", "--method", method]) == 0
+        assert ("scores need not fall" in capsys.readouterr().out) == said
+
+
 def test_rank_of_a_method_that_is_not_nested_is_at_a_budget(
     run: list[str], capsys: pytest.CaptureFixture[str]
 ) -> None:

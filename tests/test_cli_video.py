@@ -79,7 +79,7 @@ def test_rank_says_in_which_frame_a_token_lies(
     assert [frame["first_token"] for frame in content["frames"]] == [0, 4, 8, 12]
     assert "kept" not in content["frames"][0]
     assert main([*words, "--top", "17"]) == 0
-    lines = capsys.readouterr().out.splitlines()[1:-1]
+    lines = capsys.readouterr().out.splitlines()[1:-2]
     told = {int(line.split()[2]): line.split("score")[1].split()[1:] for line in lines}
     assert told.pop(16) == []
     assert told == {token: ["Frame", str(token // 4 + 1)] for token in range(16)}
