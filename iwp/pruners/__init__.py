@@ -1,4 +1,4 @@
-"""The pruning methods, by name. A new method is one file and one line here."""
+"""The pruning methods, by name. A new method is a file, and here an import and an entry."""
 
 from __future__ import annotations
 
