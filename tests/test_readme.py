@@ -12,6 +12,7 @@ import yaml
 ROOT = Path(__file__).resolve().parent.parent
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 FRONT_MATTER = yaml.safe_load(README.split("---\n")[1])
+PROJECT = (ROOT / "pyproject.toml").read_text(encoding="utf-8")
 PINS = (ROOT / "requirements.txt").read_text(encoding="utf-8")
 
 
@@ -30,6 +31,17 @@ def test_space_front_matter_is_what_hugging_face_accepts() -> None:
 def test_every_pin_is_exact() -> None:
     lines = [line for line in PINS.splitlines() if line and not line.startswith("#")]
     assert all(re.match(r"[\w-]+==\d+(\.\d+)+($|; python_version)", line) for line in lines)
+
+
+def test_what_is_installed_before_is_what_is_pinned() -> None:
+    (before,) = re.findall(r"`pip install (.*) --index-url \S+/whl/cpu`", README)
+    assert set(before.split()) <= set(PINS.splitlines())
+
+
+def test_start_names_the_pythons_that_it_runs_on() -> None:
+    first, end = re.findall(r'requires-python = ">=3\.(\d+),<3\.(\d+)"', PROJECT)[0]
+    start = README.split("## Start\n")[1].split("\n## ")[0]
+    assert f"Python 3.{first} to 3.{int(end) - 1}." in start
 
 
 def test_table_of_methods_is_the_registrys() -> None:
