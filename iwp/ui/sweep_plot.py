@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from iwp.results import Sweep, SweepPoint
 
 _WIDTH, _HEIGHT = 360, 210
-_LEFT, _RIGHT, _TOP, _BOTTOM = 40, 14, 10, 38  # margins; what they leave is the drawing
+_LEFT, _RIGHT, _TOP, _BOTTOM = 52, 14, 10, 38  # margins; what they leave is the drawing
 _MARK: Final = 4.5  # half a mark's width
 
 

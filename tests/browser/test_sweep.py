@@ -50,10 +50,22 @@ def test_a_phone_shows_the_sweep(
     opened.page.click("#sweep")
     opened.wait_for_text("#status", "Done. The plot")
     assert opened.page.evaluate("document.documentElement.scrollWidth") <= 390
+    # no label is cut off at the plot's edge, in a larger type than on a desk
+    assert opened.page.evaluate(CUT_OFF) == []
     # the table scrolls in a box of its own, which the keyboard reaches
     box = opened.page.locator(".sweep .scroll")
     assert box.evaluate("box => box.scrollWidth > box.clientWidth && box.tabIndex === 0")
     opened.page.locator("#swept").screenshot(path=pictures_folder / f"sweep-{scheme}.png")
+
+
+CUT_OFF = """() => {
+    const edge = document.querySelector(".plot").getBoundingClientRect();
+    const inside = ({ left, right, top, bottom }) => (
+        left >= edge.left && right <= edge.right && top >= edge.top && bottom <= edge.bottom
+    );
+    const ticks = [...document.querySelectorAll(".plot .tick")];
+    return ticks.filter((tick) => !inside(tick.getBoundingClientRect())).map((t) => t.textContent);
+}"""
 
 
 @pytest.mark.slow
