@@ -22,7 +22,7 @@ def render(found: Sweep, told: str = "") -> str:
     """
     if not found.points:
         return ""
-    head, *rows = report.sweep_rows(found)
+    head, *rows = (_answer_second(row) for row in report.sweep_rows(found))
     heads = "".join(f'<th scope="col">{escape(name)}</th>' for name in head)
     body = "".join(
         f'<tr><th scope="row">{escape(row[0])}</th>'
@@ -38,6 +38,12 @@ def render(found: Sweep, told: str = "") -> str:
         f'<div class="scroll" role="region" tabindex="0" aria-label="{text.SWEEP_TABLE}">'
         f"<table><thead><tr>{heads}</tr></thead><tbody>{body}</tbody></table></div>{notes}</div>"
     )
+
+
+def _answer_second(row: tuple[str, ...]) -> tuple[str, ...]:
+    """The answer beside its budget: there a narrow screen shows it without scrolling."""
+    budget, *numbers, answer = row
+    return (budget, answer, *numbers)
 
 
 def _name(found: Sweep) -> str:

@@ -55,6 +55,13 @@ def test_a_phone_shows_the_sweep(
     # the table scrolls in a box of its own, which the keyboard reaches
     box = opened.page.locator(".sweep .scroll")
     assert box.evaluate("box => box.scrollWidth > box.clientWidth && box.tabIndex === 0")
+    # the answers stand in view all the same
+    right = box.evaluate("box => box.getBoundingClientRect().right")
+    for cell in opened.page.locator(".sweep tbody td:nth-child(2)").all():
+        place = cell.bounding_box()
+        assert place is not None
+        assert place["x"] + place["width"] <= right
+        assert "tokens looked at" in cell.inner_text()
     opened.page.locator("#swept").screenshot(path=pictures_folder / f"sweep-{scheme}.png")
 
 
