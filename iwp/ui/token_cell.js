@@ -131,5 +131,13 @@ function moveCell(rows, cols) {
 
 canvas.addEventListener("pointermove", (event) => showCell(cellUnder(event)));
 canvas.addEventListener("pointerdown", (event) => showCell(cellUnder(event)));
-canvas.addEventListener("pointerleave", hideCell);
+// A finger that is lifted leaves the canvas, but only now the words can be read: they stay until the
+// next touch elsewhere. Not while a hand picks: they would cover the patches beside.
+canvas.addEventListener("pointerleave", (event) => {
+  if (event.pointerType !== "touch" || hand) hideCell();
+});
+canvas.addEventListener("pointercancel", hideCell);       // the finger scrolls the page
+document.addEventListener("pointerdown", (event) => {
+  if (event.pointerType === "touch" && event.target !== canvas) hideCell();
+});
 canvas.addEventListener("blur", hideCell);
