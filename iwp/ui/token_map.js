@@ -71,6 +71,7 @@ function load(value) {
   select(chosen);
   setPercent(value.snap ? 100 * value.budget : view.percent);
   fit();
+  if (!value.n) bringIntoView();           // not ranked yet: a comparison has just begun
   if (!value.snap && view.percent / 100 !== value.budget) release();      // moved while the server ranked
 }
 

@@ -38,15 +38,8 @@ _COLOURS: Final = json.dumps({"left": overlay.ONLY_LEFT, "right": overlay.ONLY_R
 # One script for the browser: what is kept, how a grid is drawn, then the widget around it.
 _PARTS: Final = (
     *("token_look", "token_sides", "token_grid"),
-    *(
-        "token_map",
-        "token_fresh",
-        "token_words",
-        "token_cell",
-        "token_hand",
-        "token_frames",
-        "token_controls",
-    ),
+    *("token_map", "token_fresh", "token_arrival", "token_words", "token_cell"),
+    *("token_hand", "token_frames", "token_controls"),
 )
 JS: Final = "\n".join(
     (f"const COLOURS = {_COLOURS};", *((_HERE / f"{n}.js").read_text("utf-8") for n in _PARTS))

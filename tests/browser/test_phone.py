@@ -52,6 +52,59 @@ def swipe(opened: Visit, x: float, y: float, up: float) -> None:
     finger("touchEnd")
 
 
+TOP = "document.querySelector('.token-map').getBoundingClientRect().top"
+RESTING = f"() => Math.abs({TOP}) < 2"
+
+
+def test_a_comparison_comes_into_view(visit: Open, picture: Path) -> None:
+    opened = visit(**PHONE)
+    assert opened.page.evaluate(TOP) > 844
+    opened.compare(picture, "What is it?")
+    opened.page.wait_for_function(RESTING)
+    assert opened.page.evaluate("document.activeElement.closest('.token-map')") is None
+    opened.wait_for_text("#status", "Done")
+    # what shows already stays where it is, also under the next comparison
+    opened.page.evaluate("scrollBy({ top: 60, behavior: 'instant' })")
+    before = opened.page.evaluate("scrollY")
+    shown = opened.view("id")
+    opened.page.evaluate("document.querySelector('#compare').click()")
+    opened.page.wait_for_function(ANOTHER, arg=shown)
+    opened.wait_for_text("#status", "Done")
+    assert opened.page.evaluate("scrollY") == before
+
+
+ANOTHER = """shown => {
+    const { view } = document.querySelector(".token-map").tokenMap;
+    return view.map.n && view.id !== shown;
+}"""
+
+
+def test_without_motion_it_is_there_at_once(visit: Open, picture: Path) -> None:
+    opened = visit(**PHONE, reduced_motion="reduce")
+    opened.page.evaluate(
+        "window.seen = new Set(); addEventListener('scroll', () => window.seen.add(scrollY))"
+    )
+    opened.upload(picture)
+    opened.page.fill("#question textarea", "What is it?")
+    opened.page.evaluate("scrollTo(0, 0); window.seen.clear()")
+    opened.page.evaluate("document.querySelector('#compare').click()")
+    opened.page.wait_for_function(RESTING)
+    assert opened.page.evaluate("[...window.seen].filter((y) => y > 0).length") == 1
+
+
+def test_a_page_with_two_columns_stays(visit: Open, picture: Path) -> None:
+    opened = visit(viewport={"width": 1100, "height": 420})
+    opened.upload(picture)
+    opened.page.fill("#question textarea", "What is it?")
+    opened.page.evaluate("scrollTo(0, document.body.scrollHeight)")
+    before = opened.page.evaluate("scrollY")
+    assert before > 0
+    opened.page.evaluate("document.querySelector('#compare').click()")
+    opened.page.wait_for_function("document.querySelector('.token-map').tokenMap.view.map?.n")
+    opened.page.wait_for_timeout(600)
+    assert opened.page.evaluate("scrollY") >= before
+
+
 def test_a_tap_tells_about_a_patch_until_the_next_one(
     visit: Open, picture: Path, pictures_folder: Path
 ) -> None:

@@ -64,6 +64,15 @@ def test_the_first_example_stands_there_when_the_page_opens(
 
 
 @pytest.mark.slow
+def test_a_phone_opens_at_the_top(visit: Open, page: str) -> None:
+    opened = visit(page, viewport={"width": 390, "height": 844}, is_mobile=True)
+    shows(opened, 1)
+    opened.page.wait_for_selector(".token-map[data-state=ranked]")
+    opened.page.wait_for_timeout(500)
+    assert opened.page.evaluate("scrollY") == 0
+
+
+@pytest.mark.slow
 def test_examples_and_presets_come_from_the_file(
     visit: Open, page: str, demo_engine: FakeEngine, pictures_folder: Path
 ) -> None:
