@@ -101,6 +101,17 @@ def test_dimming_and_palette_change_the_picture_without_a_request(
 CHANGED = "before => document.querySelector('.overlay').toDataURL() !== before"
 
 
+# Pixels between the words of the layer's menu and its arrow, which fills the middle of its box.
+ROOM = """() => {
+    const input = document.querySelector("#knob-layer input");
+    const paper = document.createElement("canvas").getContext("2d");
+    paper.font = getComputedStyle(input).font;
+    const words = input.getBoundingClientRect().left + paper.measureText(input.value).width;
+    const arrow = document.querySelector("#knob-layer .icon-wrap").getBoundingClientRect();
+    return arrow.left + arrow.width / 4 - words;
+}"""
+
+
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_a_phone_has_room_for_the_settings(visit: Open, pictures_folder: Path, scheme: str) -> None:
     phone = {"width": 390, "height": 844}
@@ -109,4 +120,5 @@ def test_a_phone_has_room_for_the_settings(visit: Open, pictures_folder: Path, s
     opened.page.click(".looks summary")
     opened.page.wait_for_selector("#knob-separators", state="visible")
     assert opened.page.evaluate("document.documentElement.scrollWidth") <= 390
+    assert opened.page.evaluate(ROOM) >= 0
     opened.page.screenshot(path=pictures_folder / f"settings-{scheme}.png", full_page=True)
