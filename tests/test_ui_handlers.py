@@ -9,8 +9,9 @@ from typing import Any
 import gradio as gr
 import pytest
 
-from iwp.ui import text
+from iwp.ui import text, upload
 from iwp.ui.handlers import Handlers
+from iwp.ui.picture_check import PictureCheck
 from tests.browser.fake import FakeEngine
 from tests.ui_events import TAB, begin, follow, release, wait_for
 
@@ -41,6 +42,26 @@ def test_compare_shows_the_picture_then_both_answers(handlers: Handlers, picture
     lengths = [len(state[1]) for state in states]
     assert lengths == sorted(lengths)
     assert all(state[1] == baseline for state in states if state[2])
+
+
+def test_an_uploaded_picture_is_opened_once(
+    handlers: Handlers,
+    engine: FakeEngine,
+    picture: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    checked = PictureCheck(handlers.visitors, engine, 10**6)
+    assert checked.check(picture, TAB) == ""
+    broken = tmp_path / "<b>.png"
+    broken.write_bytes(b"no picture")
+    assert 'role="alert">The file is not a JPEG' in checked.check(str(broken), TAB)
+    with pytest.raises(gr.Error, match="not a JPEG"):
+        begin(handlers, str(broken), "What?", 0.25)
+    monkeypatch.setattr(upload, "open_picture", lambda *_, **__: pytest.fail("opened again"))
+    assert checked.check(None, TAB) == ""
+    shown, *_ = begin(handlers, picture, "What?", 0.25)
+    assert (shown.width, shown.height) == (90, 60)
 
 
 def test_a_release_answers_the_pruned_side_only(

@@ -257,11 +257,11 @@ class Handlers:
             yield from self.repruned(request)
 
     def _opened(self, visitor: Visitor, picture: str | None, video: str | None) -> Media:
+        vlm, uploaded = self._engine.vlm, visitor.uploaded
+        if uploaded is not None and uploaded[:2] == (video or picture, vlm.serial):
+            return uploaded[2]  # decoded when it was chosen
         if not video:
             return upload.opened_picture(picture or "", self._settings.max_pixels)
-        vlm, uploaded = self._engine.vlm, visitor.uploaded
-        if uploaded is not None and uploaded[:2] == (video, vlm.serial):
-            return uploaded[2]  # decoded when it was chosen
         return upload.opened_video(video, vlm.adapter, self._settings.max_pixels)
 
     def _begun(self, visitor: Visitor, asked: Asked) -> tuple[Any, ...]:

@@ -43,6 +43,7 @@ class Asking:
 
     tabs: gr.Tabs
     picture: gr.Image
+    refusal: gr.HTML
     video: gr.File
     preview: ClipPreview
     question: gr.Textbox
@@ -99,7 +100,7 @@ def build_demo(engine: Backend, settings: Settings, examples: Path = EXAMPLES) -
 def _asking(shelf: Shelf, catalogue: Catalogue, engine: Backend, settings: Settings) -> Asking:
     # From the beginning and not by an event: that might undo what a quick visitor has done.
     file, asked = _opening(shelf)
-    tabs, picture, video, preview = _media(file)
+    tabs, picture, refusal, video, preview = _media(file)
     question = gr.Textbox(
         asked,
         label=text.QUESTION,
@@ -128,7 +129,7 @@ def _asking(shelf: Shelf, catalogue: Catalogue, engine: Backend, settings: Setti
         )
         drawn = gr.Button(text.RANDOM, size="sm", elem_id="random")
     return Asking(
-        *(tabs, picture, video, preview, question, left, right, convention),
+        *(tabs, picture, refusal, video, preview, question, left, right, convention),
         *(compare, stop, status, listed, drawn, fields, models, told),
     )
 
@@ -142,7 +143,9 @@ def _opening(shelf: Shelf) -> tuple[dict[str, str], str]:
     return {"video" if shelf.examples.is_clip(number) else "picture": str(file)}, asked
 
 
-def _media(file: dict[str, str]) -> tuple[gr.Tabs, PictureUpload, VideoUpload, ClipPreview]:
+def _media(
+    file: dict[str, str],
+) -> tuple[gr.Tabs, PictureUpload, gr.HTML, VideoUpload, ClipPreview]:
     """What is asked about; the open tab decides."""
     with gr.Tabs(selected=next(iter(file), "picture"), elem_id="media") as tabs:
         with gr.Tab(text.PICTURE, id="picture"):
@@ -155,6 +158,7 @@ def _media(file: dict[str, str]) -> tuple[gr.Tabs, PictureUpload, VideoUpload, C
                 buttons=[],
                 elem_id="picture",
             )
+            refusal = _html("picture-refusal")
         with gr.Tab(text.VIDEO, id="video", elem_id="video-tab"):
             video = VideoUpload(
                 file.get("video"),
@@ -166,7 +170,7 @@ def _media(file: dict[str, str]) -> tuple[gr.Tabs, PictureUpload, VideoUpload, C
             )
             _html("video-hint", f"<p>{text.VIDEO_HINT}</p>")
             preview = ClipPreview(elem_id="clip")
-    return tabs, picture, video, preview
+    return tabs, picture, refusal, video, preview
 
 
 def _sides() -> tuple[Menu, Menu, Switch]:

@@ -55,8 +55,8 @@ class Visitor:
     """One open tab. Events of the page change it while a run is going on.
 
     Attributes:
-        uploaded: the newest video that was chosen: its file, the serial of the model that it was
-            decoded for, and its frames.
+        uploaded: the newest picture or video that was chosen: its file, the serial of the model
+            that it was decoded for, and its frames.
         filled: the source of the model that the settings' fields were filled for.
         asked: the last comparison that was asked for.
         ranked: where its visual tokens lie and their order, once they are ranked.

@@ -10,6 +10,7 @@ from iwp.ui import api
 from iwp.ui.clip_preview import Previews
 from iwp.ui.exports import Exports
 from iwp.ui.handlers import Handlers
+from iwp.ui.picture_check import PictureCheck
 from iwp.ui.recorded import Recorded
 from iwp.ui.sharing import Sharing
 from iwp.ui.steady import steady
@@ -79,6 +80,7 @@ def wire(
     """Connect events and handlers. Only `/compare` is public."""
     cache = showing.token_map.GRADIO_CACHE
     handlers = Handlers(engine, settings, cache)
+    checked = PictureCheck(handlers.visitors, engine, settings.max_pixels)
     previews = Previews(handlers.visitors, engine, settings.max_pixels, cache)
     sweeps = Sweeps(engine, handlers.visitors)
     recorded = Recorded(handlers, engine, shelf)
@@ -95,6 +97,16 @@ def wire(
     page = [showing.token_map, *answers]
     form = [asking.picture, asking.video, asking.question, budget, *sides, *asking.knobs]
 
+    # Whatever picture comes, what was said of the one before goes; then an upload is looked at.
+    asking.picture.change(None, None, asking.refusal, js="() => ''")
+    asking.picture.upload(
+        checked.check,
+        asking.picture,
+        asking.refusal,
+        trigger_mode="always_last",
+        concurrency_limit=2,
+        **_PRIVATE,
+    )
     asking.video.change(
         previews.preview, asking.video, asking.preview, concurrency_limit=2, **_PRIVATE
     )

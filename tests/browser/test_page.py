@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import secrets
 from collections.abc import Callable
 from pathlib import Path
 
@@ -239,6 +240,28 @@ def test_a_phone_needs_no_sideways_scroll(
     opened.wait_for_text("#status", "Done")
     assert opened.page.evaluate("document.documentElement.scrollWidth") <= 390
     opened.page.screenshot(path=pictures_folder / "phone.png", full_page=True)
+
+
+def test_a_broken_picture_is_told_at_once(
+    visit: Open, picture: Path, pictures_folder: Path
+) -> None:
+    opened = visit()
+    broken = picture.with_name("broken.png")
+    broken.write_bytes(secrets.token_bytes(500))
+    for given in (broken, picture, broken):
+        opened.upload(given)
+        sentence = opened.page.locator("#picture-refusal [role=alert]")
+        if given is broken:
+            sentence.wait_for()
+            assert "not a JPEG" in sentence.inner_text()
+            opened.page.locator("#media").screenshot(path=pictures_folder / "broken.png")
+        else:
+            sentence.wait_for(state="detached")
+            opened.page.wait_for_timeout(300)
+            assert opened.page.is_hidden("#picture-refusal")
+        opened.page.click("#picture button[aria-label='Remove Image']")
+        opened.page.wait_for_selector("#picture input[type=file]", state="attached")
+    sentence.wait_for(state="detached")
 
 
 @pytest.mark.slow
