@@ -19,6 +19,7 @@ function showCell(cell) {
   const lines = [
     ...about(token),
     ...aboutTwin(token),
+    ...aboutRowEnd(cell),
     grid.label + ", row " + (row + 1) + ", column " + (col + 1) + ", token " + token,
   ];
   tip.replaceChildren(...lines.map((line) => {
@@ -55,8 +56,7 @@ function about(token) {
   const [side] = sides;
   const state = view.map.states[token];
   if (sides.length > 1) {
-    const by = ["neither side", "only " + side.name, "only " + sides[1].name, "both sides"];
-    return ["Kept by " + by[state], ...sides.map((one) => one.name + ": " + standing(one, token))];
+    return ["Kept by " + keepers(sides, state), ...sides.map((one) => one.name + ": " + standing(one, token))];
   }
   const fate = state ? "Kept" : "Dropped";
   if (side.fixed) {
@@ -69,6 +69,20 @@ function about(token) {
     fate + ", rank " + number(rank) + " of " + number(side.n),
     "Kept from " + percentText(side.percentFor(rank)) + ", score " + scoreText(side, token),
   ];
+}
+
+function keepers([left, right], state) {
+  return ["neither side", "only " + left.name, "only " + right.name, "both sides"][state];
+}
+
+// The last patch of a row lies under the mark of the token that ends it.
+function aboutRowEnd({ grid, row, col }) {
+  if (!grid.endsRows || col < grid.cols - 1) return [];
+  const token = grid.token(row, grid.cols);
+  const state = view.map.states[token];
+  const sides = shownSides();
+  const fate = sides.length > 1 ? "kept by " + keepers(sides, state) : state ? "kept" : "dropped";
+  return ["Row end, " + fate + ": token " + token];
 }
 
 // Where the token lies that duplicates this one most, as the shown side sees it.

@@ -19,6 +19,7 @@ class TokenGrid {
     ));
     for (const block of this.blocks) block.beside = this.beside(block);
     this.size = this.rows * this.stride;         // row ends count
+    this.endsRows = this.stride > this.cols;
     // the mask: one pixel per cell, scaled up when drawn
     this.mask = document.createElement("canvas");
     this.mask.width = this.cols;
@@ -73,7 +74,7 @@ class TokenGrid {
       context.drawImage(this.mask, c0, r0, c1 - c0, r1 - r0, ...this.blockArea(block, scale));
     }
     if (paint.edges) this.drawOutline(context, scale, paint);
-    if (this.stride > this.cols) this.drawRowEnds(context, scale, paint);
+    if (this.endsRows) this.drawRowEnds(context, scale, paint);
   }
 
   drawRowEnds(context, scale, { states, lines }) {

@@ -25,6 +25,8 @@ function showView() {
   const merging = sides.filter((one) => one.merges).map((one) => one.name);
   find(".merged").textContent = merging.length
     ? merging.join(" and ") + " merged: dropped patches went into those that are lit." : "";
+  find(".ends").textContent = view.grid && view.grid.endsRows && view.mode !== "off"
+    ? "Dashes at the right edge: row ends that are kept, a token after each row of patches." : "";
   find(".budget-name").textContent = view.map && view.map.convention === "average"
     ? "Layer average" : "Token budget";
   find('[data-value="heat"]').disabled = both;
