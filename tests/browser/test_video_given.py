@@ -45,6 +45,17 @@ def test_other_kinds_show_their_frames(visit: Open, tmp_path: Path, kind: str) -
     )
 
 
+@pytest.mark.parametrize("width", [1360, 390])
+def test_removing_a_video_does_not_cover_its_download(visit: Open, clip: Path, width: int) -> None:
+    opened = visit(viewport={"width": width, "height": 900})
+    give(opened, clip)
+    link = opened.page.locator("#video .download-link").bounding_box()
+    remove = opened.page.locator("#video button[aria-label=Clear]").bounding_box()
+    assert link is not None
+    assert remove is not None
+    assert link["x"] + link["width"] <= remove["x"]
+
+
 def _png(path: Path) -> None:
     Image.fromarray(np.zeros((48, 64, 3), np.uint8)).save(path, "PNG")
 
