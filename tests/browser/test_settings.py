@@ -51,7 +51,7 @@ def test_settings_reach_the_right_side(
 
     other = visit(link)
     other.page.click("#settings button")
-    other.page.wait_for_function("document.querySelector('#knob-layer input').value === '3'")
+    other.page.wait_for_function("document.querySelector('#knob-layer input')?.value === '3'")
     assert other.page.is_checked("#knob-rope_magnitude input")
     assert other.page.input_value("#knob-bandwidth input") == "median"
 
