@@ -111,13 +111,7 @@ def _parse(argv: list[str]) -> argparse.Namespace:
         help=f"{', '.join(TABLES)} or all; may be given several times",
     )
     parser.add_argument("--model", default="demo", help="demo, a local folder or a Hub id")
-    parser.add_argument(
-        "--limit",
-        type=int,
-        default=400,
-        help="questions in all (default 400), rounded down to the same number of each of the "
-        f"{len(exam.KINDS)} kinds, but at least one of each",
-    )
+    parser.add_argument("--limit", type=int, default=400, help=exam.LIMIT_HELP)
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument(
         "--budgets", nargs="+", type=float, help="fractions; the table's own if not given"

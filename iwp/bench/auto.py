@@ -91,13 +91,7 @@ def main(argv: list[str]) -> int:
 def _parse(argv: list[str]) -> argparse.Namespace:
     parser = Parser(prog="python -m iwp bench auto", description=__doc__)
     parser.add_argument("--model", default="demo", help="demo, a local folder or a Hub id")
-    parser.add_argument(
-        "--limit",
-        type=int,
-        default=400,
-        help="questions in all (default 400), rounded down to the same number of each of the "
-        f"{len(exam.KINDS)} kinds, but at least one of each",
-    )
+    parser.add_argument("--limit", type=int, default=400, help=exam.LIMIT_HELP)
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--budgets", nargs="+", type=float, default=BUDGETS, help="fixed fractions")
     parser.add_argument("--threads", type=int, default=1, help="CPU threads")

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from iwp.errors import InputError
 from iwp.parser import Parser
-from iwp.scenes.exam import KINDS, items
+from iwp.scenes.exam import KINDS, LIMIT_HELP, items
 from iwp.scenes.examinee import MAX_NEW_TOKENS
 
 TASK = "iwp_scenes"
@@ -85,13 +85,7 @@ def main(argv: Sequence[str]) -> int:
     """Export, and say how to go on."""
     parser = Parser(prog="python -m iwp eval export", description=__doc__)
     parser.add_argument("folder", type=Path)
-    parser.add_argument(
-        "--limit",
-        type=int,
-        default=500,
-        help="questions in all (default 500), rounded down to the same number of each of the "
-        f"{len(KINDS)} kinds, but at least one of each",
-    )
+    parser.add_argument("--limit", type=int, default=500, help=LIMIT_HELP)
     parser.add_argument("--seed", type=int, default=0)
     args = parser.parse_args(argv)
     count = export(args.folder, args.limit, args.seed)

@@ -31,6 +31,11 @@ from iwp.types import Media, Tower
 HELD_OUT = 20260401  # first word of the exam's seeds; training never draws from them
 LARGEST = (392, 392)
 KINDS = (*COARSE, *FINE)
+LIMIT_HELP = (
+    "questions in all (default %(default)s), rounded down to the same number of each of the "
+    f"{len(KINDS)} kinds, but at least one of each"
+)
+"""What `--limit` means where `items` is asked for at least one question of each kind."""
 CLIP_KINDS = (*MOVING, "total")
 CLIP_FRAMES = 16
 
