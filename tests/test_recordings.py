@@ -14,7 +14,7 @@ from iwp.engine import Engine
 from iwp.errors import IWPError
 from iwp.gallery import recorder
 from iwp.recordings import FILE, Recording, Recordings, digest, read, write
-from iwp.report import sweep_table
+from iwp.report import percent, sweep_rows
 from iwp.settings import Settings
 from iwp.sweep import BUDGETS
 from iwp.ui.examples import EXAMPLES, Examples
@@ -130,7 +130,7 @@ def test_a_recording_is_a_sweep(shipped: Recordings) -> None:
             assert point.answer == result.pruned
             same = point.answer.answer == whole.answer
             assert (point.agreement == 1.0) == same == point.fidelity.same_answer
-        assert sweep_table(found).count("\n") > len(BUDGETS)
+        assert [row[0] for row in sweep_rows(found)[1:]] == [percent(b) for b in BUDGETS]
 
 
 @pytest.mark.parametrize("content", ["", "[]", "{}", '{"entries": 3}'])
