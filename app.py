@@ -78,7 +78,7 @@ def _serve(demo: gr.Blocks) -> None:
     ask_no_proxy_for_loopback()  # at the start gradio asks its own page for a sign of life
     try:
         demo.launch(**launch_options())
-    except OSError as error:
+    except (OSError, OverflowError) as error:
         raise IWPError(
             "The page cannot be served. Check the environment's GRADIO_SERVER_NAME and "
             f"GRADIO_SERVER_PORT: {error}"

@@ -105,15 +105,18 @@ def check_port() -> None:
         IWPError: `GRADIO_SERVER_PORT` is no port.
     """
     text = os.environ.get("GRADIO_SERVER_PORT", "7860").strip()
-    if not (text.isdecimal() and int(text) < 2**16):
+    if not (text.isdecimal() and 0 < int(text) < 2**16):
         raise IWPError(
-            f"GRADIO_SERVER_PORT must be a whole number from 0 to {2**16 - 1}, not {text!r}."
+            f"GRADIO_SERVER_PORT must be a whole number from 1 to {2**16 - 1}, not {text!r}."
         )
 
 
 def ask_no_proxy_for_loopback() -> None:
     """Take this machine out of what the environment's HTTP proxy is asked for; it cannot know."""
-    hosts = (os.environ.get("no_proxy") or os.environ.get("NO_PROXY"), "127.0.0.1", "localhost")
+    spared = os.environ.get("no_proxy") or os.environ.get("NO_PROXY") or ""
+    if spared.strip() == "*":  # everything; beside other names it means nothing
+        return
+    hosts = (spared, "127.0.0.1", "localhost", os.environ.get("GRADIO_SERVER_NAME"))
     os.environ["no_proxy"] = os.environ["NO_PROXY"] = ",".join(filter(None, hosts))
 
 

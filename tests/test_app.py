@@ -16,7 +16,7 @@ import pytest
 
 import app
 from iwp.errors import DeadlineError, IWPError
-from iwp.settings import Settings
+from iwp.settings import Settings, ask_no_proxy_for_loopback
 from iwp.ui.forked import ForkedEngine
 
 
@@ -134,7 +134,7 @@ def test_an_address_that_cannot_be_served_is_one_sentence(
     assert "GRADIO_SERVER_PORT" in said
 
 
-@pytest.mark.parametrize("port", ["abc", "70000", "-1", ""])
+@pytest.mark.parametrize("port", ["abc", "70000", "0", ""])
 def test_what_is_no_port_is_one_sentence(port: str) -> None:
     environment = {**os.environ, "GRADIO_SERVER_PORT": port}
     command = [sys.executable, app.__file__]
@@ -162,6 +162,13 @@ def test_a_proxy_is_not_asked_for_the_page_itself(
     finally:
         page.close()
     assert proxy_bypass("intranet.example")
+
+
+def test_who_spares_every_host_keeps_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("no_proxy", "NO_PROXY"):
+        monkeypatch.setenv(name, "*")
+    ask_no_proxy_for_loopback()
+    assert proxy_bypass("somewhere.example")
 
 
 def test_a_lent_gpu_is_asked_for_per_comparison(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -125,6 +125,7 @@ def test_the_look_is_the_one_on_the_page(exports: Exports, shown: str) -> None:
         {"dim": None},
         {"dim": 1.5},
         {"dim": "NaN"},
+        {"dim": 10**400},
         {"palette": "jet"},
         {"palette": ["viridis"]},
     ],

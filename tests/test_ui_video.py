@@ -20,6 +20,7 @@ from iwp.ui import launch_options, upload
 from iwp.ui.clip_preview import Previews
 from iwp.ui.examples import Examples
 from iwp.ui.handlers import Handlers
+from iwp.ui.picture_check import PictureCheck
 from iwp.ui.sharing import Sharing
 from iwp.ui.visitors import Asked, Visitor
 from iwp.video import open_video
@@ -87,6 +88,21 @@ def test_a_chosen_video_is_shown_decoded_and_opened_once(
     assert len(shown.frames) == FRAMES
     assert preview(previews, None) is None
     assert handlers.visitors.get("tab").uploaded is None
+
+
+def test_one_file_on_both_tabs_is_what_the_open_one_says(
+    handlers: Handlers, previews: Previews, engine: FakeEngine, tmp_path: Path
+) -> None:
+    path = tmp_path / "waving.gif"
+    path.write_bytes(clips.film("gif", 13))
+    check = PictureCheck(handlers.visitors, engine, Settings().max_pixels).check  # type: ignore[arg-type]
+    preview(previews, str(path))
+    assert check(str(path), TAB) == ""
+    shown, *_ = begin(handlers, None, "What?", 0.25, video=str(path))
+    assert len(shown.frames) > 1
+    preview(previews, str(path))
+    shown, *_ = begin(handlers, str(path), "What?", 0.25)
+    assert shown.frames == []
 
 
 def test_a_video_chosen_before_the_model_changed_is_opened_for_the_new_one(

@@ -75,7 +75,7 @@ class Previews:
             media = upload.opened_video(video, adapter, self._max_pixels)
         except IWPError as error:
             return ClipPreviewData(words=str(error))
-        visitor.uploaded = (video, serial, media)
+        visitor.uploaded = (("video", video), serial, media)
         step = -(-len(media.frames) // _MOST)
         shown = [ImageOps.contain(frame, (_SIDE, _SIDE)) for frame in media.frames[::step]]
         files = [FileData(path=upload.served_copy(frame, self._cache)) for frame in shown]

@@ -56,7 +56,7 @@ class Exports:
                 shown_id, kept, mode = event.id, list(event.kept), _MODES.get(event.mode, "mask")
                 side, percent = event.side, float(event.percent)
                 look = Look(float(event.dim), event.palette)
-            except (AttributeError, TypeError, ValueError):
+            except (AttributeError, TypeError, ValueError, OverflowError):
                 raise IWPError(text.NO_PICK) from None
             usable = 0 <= percent <= 100 and 0 <= look.dim <= 1  # which no NaN is
             if not usable or look.palette not in get_args(Palette):

@@ -154,7 +154,7 @@ class Handlers:
         """
         try:
             budget, number = check_budget(event.budget), int(event.seq)
-        except (AttributeError, TypeError, ValueError, IWPError):
+        except (AttributeError, TypeError, ValueError, OverflowError, IWPError):
             return
         self.visitors.get(request.session_hash).want(budget, number)
 
@@ -258,7 +258,8 @@ class Handlers:
 
     def _opened(self, visitor: Visitor, picture: str | None, video: str | None) -> Media:
         vlm, uploaded = self._engine.vlm, visitor.uploaded
-        if uploaded is not None and uploaded[:2] == (video or picture, vlm.serial):
+        chosen = ("video", video) if video else ("picture", picture)
+        if uploaded is not None and uploaded[:2] == (chosen, vlm.serial):
             return uploaded[2]  # decoded when it was chosen
         if not video:
             return upload.opened_picture(picture or "", self._settings.max_pixels)

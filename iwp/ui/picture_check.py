@@ -35,5 +35,5 @@ class PictureCheck:
         except IWPError as error:
             return f'<p class="refusal" role="alert">{escape(str(error))}</p>'
         with suppress(ModelError):  # another one is being loaded: Compare decodes it again
-            visitor.uploaded = (picture, self._engine.vlm.serial, media)
+            visitor.uploaded = (("picture", picture), self._engine.vlm.serial, media)
         return ""

@@ -71,9 +71,11 @@ class Switches:
         visitor may have chosen meanwhile is left alone.
         """
         visitor = self._handlers.visitors.get(request.session_hash)
-        shown = visitor.filled == self._engine.source and self._there()
+        before = visitor.filled
         now = self._shown("", request)
-        return (*now[:2], *(gr.skip() for _ in now[2:])) if shown else now
+        loaded = isinstance(now[0], str)
+        filled = loaded and visitor.filled == before
+        return (*now[:2], *(gr.skip() for _ in now[2:])) if filled else now
 
     def _there(self) -> bool:
         try:

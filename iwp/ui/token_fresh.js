@@ -28,9 +28,12 @@ function checkForm() {
     ? "" : "These are still the answers " + about + ". Press Compare to ask anew.";
 }
 
+// Neither while a hand picks, whose patches would be gone, nor where Compare would refuse.
+const askable = () => !hand && Boolean(typed()) && !document.querySelector("#media .refusal");
+
 // Who lets go of the budget wants an answer to what stands in the form.
 function letGo() {
-  if (outdated()) document.querySelector("#compare").click();
+  if (outdated() && askable()) document.querySelector("#compare").click();
   else release();
 }
 

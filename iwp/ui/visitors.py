@@ -55,8 +55,8 @@ class Visitor:
     """One open tab. Events of the page change it while a run is going on.
 
     Attributes:
-        uploaded: the newest picture or video that was chosen: its file, the serial of the model
-            that it was decoded for, and its frames.
+        uploaded: the newest picture or video that was chosen: which of both and its file (a GIF may
+            be either), the serial of the model that it was decoded for, and its frames.
         filled: the source of the model that the settings' fields were filled for.
         asked: the last comparison that was asked for.
         ranked: where its visual tokens lie and their order, once they are ranked.
@@ -74,7 +74,7 @@ class Visitor:
         page: what the tab shows.
     """
 
-    uploaded: tuple[str, int, Media] | None = None
+    uploaded: tuple[tuple[str, str], int, Media] | None = None
     filled: str = ""
     asked: Asked | None = None
     ranked: Ranked | Recording | None = None

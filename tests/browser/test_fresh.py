@@ -80,3 +80,14 @@ def test_the_open_tab_counts(opened: Visit, clip: Path) -> None:
     opened.page.wait_for_selector(".stale")
     opened.page.click("[role=tab]:has-text('Picture')")
     opened.page.wait_for_selector(".stale", state="hidden")
+
+
+def test_a_hand_keeps_its_patches(opened: Visit, engine: FakeEngine) -> None:
+    opened.page.click(".pick")
+    opened.page.fill("#question textarea", NEW)
+    opened.page.wait_for_selector(".stale")
+    runs = len(engine.runs)
+    opened.page.click(".presets button:text-is('11.1 %')")
+    opened.page.wait_for_timeout(600)
+    assert opened.page.is_visible(".hand")
+    assert ("compare", 0.111) not in engine.runs[runs:]
