@@ -17,7 +17,7 @@ from iwp.ui.progress import after, swept
 if TYPE_CHECKING:
     from iwp.ui.backend import Backend
     from iwp.ui.page import Page
-    from iwp.ui.visitors import Visitor, Visitors
+    from iwp.ui.visitors import Visitors
 
 
 class Sweeps:
@@ -35,12 +35,13 @@ class Sweeps:
             request: the tab.
         """
         visitor = self._visitors.get(request.session_hash)
+        asked = visitor.asked
         with sentences():
             if stale:
                 raise IWPError(text.SWEEP_STALE)
-            if visitor.asked is None or visitor.waiting or not _answered(visitor):
+            if asked is None or visitor.waiting or not (asked.recording or visitor.session):
                 raise IWPError(text.SWEEP_LATER)
-            if isinstance(visitor.asked.sides.right, HandPicked):
+            if isinstance(asked.sides.right, HandPicked):
                 raise IWPError(text.SWEEP_HAND)
         visitor.stopped = False
 
@@ -75,12 +76,6 @@ class Sweeps:
             current = visitor.finish(run)
         if current:
             yield _outputs(visitor.show(visitor.page.ended()))
-
-
-def _answered(visitor: Visitor) -> bool:
-    """Whether there is something to sweep."""
-    recorded = visitor.asked is not None and visitor.asked.recording is not None
-    return recorded or visitor.session is not None
 
 
 def _outputs(page: Page) -> tuple[Any, ...]:

@@ -1,4 +1,5 @@
-// Whether the page shows what it would ask now: the form may have changed since.
+// Whether question and file are still those that were asked. Sides and settings count from the next
+// Compare, which the page says beside them.
 
 const stale = find(".stale");
 const form = { picture: undefined, video: undefined };   // paths of its files, once they changed
@@ -29,7 +30,11 @@ function checkForm() {
 }
 
 // Neither while a hand picks, whose patches would be gone, nor where Compare would refuse.
-const askable = () => !hand && Boolean(typed()) && !document.querySelector("#media .refusal");
+function askable() {
+  const refusals = [...document.querySelectorAll("#media .refusal")];
+  const refused = refusals.some((words) => words.offsetParent);      // on the open tab
+  return !hand && Boolean(typed()) && !refused;
+}
 
 // Who lets go of the budget wants an answer to what stands in the form.
 function letGo() {

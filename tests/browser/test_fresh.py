@@ -91,3 +91,19 @@ def test_a_hand_keeps_its_patches(opened: Visit, engine: FakeEngine) -> None:
     opened.page.wait_for_timeout(600)
     assert opened.page.is_visible(".hand")
     assert ("compare", 0.111) not in engine.runs[runs:]
+
+
+def test_a_refused_picture_is_not_asked_about(
+    opened: Visit, engine: FakeEngine, tmp_path: Path
+) -> None:
+    broken = tmp_path / "broken.png"
+    broken.write_bytes(b"no picture at all")
+    opened.page.click("#picture button[aria-label='Remove Image']")
+    opened.page.wait_for_selector("#picture img", state="detached")
+    opened.page.set_input_files("#picture input[type=file]", str(broken))
+    opened.page.wait_for_selector("#picture-refusal .refusal")
+    opened.page.wait_for_selector(".stale")
+    opened.page.click(".presets button:text-is('11.1 %')")  # the shown picture's, as before
+    opened.wait_for_text("#timings", "11.1 %")
+    assert engine.runs[-1] == ("repruned", 0.111)
+    assert opened.page.is_visible(".stale")
